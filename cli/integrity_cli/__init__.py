@@ -1,0 +1,1 @@
+"""The ``integrity`` command: arguments in, the public API called, results printed. No logic."""

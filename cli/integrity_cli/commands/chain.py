@@ -1,0 +1,96 @@
+"""``integrity chain``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from integrity_cli import output
+from integrity_cli.options import Chain, Json, Key, Rpc, session
+
+if TYPE_CHECKING:
+    from integrity.devchain import ChainStatus, DevelopmentChain
+
+app = typer.Typer(
+    help="Run a development chain on this machine; deploy the registry elsewhere.",
+    no_args_is_help=True, rich_markup_mode=None,
+)  # fmt: skip
+
+
+def _chain() -> DevelopmentChain:
+    from integrity.devchain import DevelopmentChain
+
+    return DevelopmentChain(session().home)
+
+
+def _tell(status: ChainStatus, *, as_json: bool) -> None:
+    if as_json:
+        output.emit(_value(status))
+        return
+    if not status.running:
+        output.say("the development chain is not running")
+        return
+    output.say(
+        f"the development chain runs at {status.rpc}",
+        f"  chain     {status.chain_id}, block {status.block}, finalized {status.finalized}",
+        f"  registry  {status.registry}",
+        f"  publisher {status.publisher} (this home's key dev)",
+    )
+
+
+def _value(status: ChainStatus) -> dict[str, Any]:
+    return {
+        "running": status.running,
+        "rpc": status.rpc or None,
+        "chain_id": status.chain_id,
+        "registry": status.registry,
+        "publisher": status.publisher or None,
+        "accounts": list(status.accounts),
+        "block": status.block,
+        "finalized": status.finalized,
+        "pid": status.pid,
+    }
+
+
+@app.command("start")
+def start(*, as_json: Json = False) -> None:
+    """Start it (anvil, in the background), with the registry and two funded keys; returns when ready."""
+    _tell(_chain().start(), as_json=as_json)
+
+
+@app.command("status")
+def status(*, as_json: Json = False) -> None:
+    """Say whether it runs, and where."""
+    _tell(_chain().status(), as_json=as_json)
+
+
+@app.command("stop")
+def stop(*, as_json: Json = False) -> None:
+    """Stop it; its state is kept for the next start."""
+    _tell(_chain().stop(), as_json=as_json)
+
+
+@app.command("deploy")
+def deploy(
+    *,
+    rpc: Rpc = [],
+    chain: Chain = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Put the registry at its one address on a chain that has not got it."""
+    from integrity.client.deploying import deploy as run
+
+    result = run(session(rpc=rpc, chain=chain), key)
+    if as_json:
+        output.emit({
+            "registry": result.registry,
+            "chain_id": result.chain_id,
+            "transaction": "0x" + result.transaction.hex() if result.transaction else None,
+            "already": result.transaction is None,
+        })  # fmt: skip
+    elif result.transaction is None:
+        output.say(f"the registry stands at {result.registry} on chain {result.chain_id} already")
+    else:
+        output.say(f"deployed the registry to {result.registry} on chain {result.chain_id}")

@@ -1,0 +1,90 @@
+"""``integrity get``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from integrity_cli import output
+from integrity_cli.options import From, Json, LinkText, Publisher, Rpc, known, session
+from integrity_cli.values import record_link, record_value, rests_on
+
+if TYPE_CHECKING:
+    from integrity.client.getting import Got
+
+
+def get(
+    link: LinkText,
+    *,
+    target: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The release's folder [default: PACKAGE-VERSION]."),
+    ] = None,
+    sources: From = [],
+    publisher: Publisher = None,
+    rpc: Rpc = [],
+    sidecar: Annotated[bool, typer.Option(help="Write NAME.integrity beside the folder.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Download a release and check every piece of it; the folder appears whole or not at all."""
+    from integrity.client.getting import get as run
+    from integrity.sources.gateway import GatewaySource
+
+    given = session(rpc=rpc, publisher=publisher)
+    parsed = given.link(link)
+    given = known(given, parsed)
+    opened = [GatewaySource(url) for url in sources]
+    try:
+        with output.progress(quiet=as_json) as report:
+            result = run(given, parsed, target, sources=opened, sidecar=sidecar, report=report)
+    finally:
+        for source in opened:
+            source.close()
+    if as_json:
+        output.emit(_value(result))
+    else:
+        _tell(result)
+
+
+def _value(result: Got) -> dict[str, Any]:
+    return {
+        "verdict": result.verdict,
+        "path": str(result.path),
+        "link": record_link(result.record),
+        "manifest": result.record.manifest.hex(),
+        "content": str(result.header.content),
+        "files": result.header.files,
+        "size": result.header.size,
+        "fetched": result.fetched,
+        "sources": [
+            {
+                "source": tally.source.name,
+                "bytes": tally.bytes,
+                "pieces": tally.pieces,
+                "rejected": tally.rejected,
+            }
+            for tally in result.sources
+        ],
+        **record_value(result.record),
+        "warnings": result.warnings,
+    }
+
+
+def _tell(result: Got) -> None:
+    for warning in result.warnings:
+        output.note(f"warning: {warning}")
+    header = result.header
+    output.say(
+        f"{result.verdict}  {result.path}",
+        f"  {output.number(header.files, 'file')}, {output.size(header.size)}, "
+        f"of {record_link(result.record)}",
+        f"  against the record in {rests_on(result.record)}",
+    )
+    for tally in result.sources:
+        line = f"  from {tally.source.name}: {output.number(tally.pieces, 'piece')}, "
+        line += output.size(tally.bytes)
+        if tally.rejected:
+            line += f", {tally.rejected} REJECTED (it sent wrong bytes)"
+        output.say(line)

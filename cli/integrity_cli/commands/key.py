@@ -1,0 +1,100 @@
+"""``integrity key``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from integrity_cli import output
+from integrity_cli.options import Json, new_password, password, session
+
+if TYPE_CHECKING:
+    from integrity.keys.keystore import KeyInfo
+
+app = typer.Typer(
+    help="Make, list, import and export the keys that publish.",
+    no_args_is_help=True, rich_markup_mode=None,
+)  # fmt: skip
+
+Name = Annotated[str | None, typer.Option("--name", help="A name for it [default: its address].")]
+
+
+def _value(info: KeyInfo) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "address": info.address,
+        "development": info.development,
+        "path": str(info.path),
+    }
+
+
+def _tell(verb: str, info: KeyInfo, *, as_json: bool) -> None:
+    if as_json:
+        output.emit(_value(info))
+    else:
+        output.say(f"{verb} {info.name}  {info.address}", f"  in {info.path}")
+
+
+@app.command("new")
+def new(*, name: Name = None, as_json: Json = False) -> None:
+    """Make a new key, encrypted with a password (asked for, or INTEGRITY_PASSWORD_FILE)."""
+    info = session().keystore.create(name, new_password(name or "to be made"))
+    _tell("made the key", info, as_json=as_json)
+
+
+@app.command("list")
+def list_keys(*, as_json: Json = False) -> None:
+    """List this home's keys."""
+    given = session()
+    keys = given.keystore.list()
+    default = given.config.default_key
+    if as_json:
+        output.emit({"keys": [_value(info) | {"default": _is(info, default)} for info in keys]})
+        return
+    for info in keys:
+        marks = ("  development" if info.development else "") + (
+            "  default" if _is(info, default) else ""
+        )
+        output.say(f"{info.address}  {info.name}{marks}")
+    if not keys:
+        output.note("no keys yet; `integrity key new` makes one")
+
+
+def _is(info: KeyInfo, default: str | None) -> bool:
+    return default in (info.name, info.address)
+
+
+@app.command("import")
+def import_key(
+    file: Annotated[Path, typer.Argument(help="A v3 keystore, or a file with 64 hex digits.")],
+    *,
+    name: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Take in a key. Private keys are read from files only, never from the command line."""
+    info = session().keystore.import_file(name, file, password)
+    _tell("imported the key", info, as_json=as_json)
+
+
+@app.command("export")
+def export(
+    name: Annotated[str, typer.Argument(help="The key's name or address.")],
+    *,
+    target: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A new file [default: stdout].")
+    ] = None,
+) -> None:
+    """Write out a key's encrypted keystore, for a backup or another machine."""
+    from integrity.disk.files import write_whole
+    from integrity.errors import UsageError
+
+    data = session().keystore.export(name)
+    if target is None:
+        output.emit_bytes(iter([data]))
+        return
+    if target.exists():
+        raise UsageError(f"{str(target)!r} exists; nothing was overwritten")
+    write_whole(target.absolute(), data, private=True)
+    output.note(f"exported to {target}")

@@ -1,0 +1,107 @@
+"""``integrity show`` and ``integrity log``."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from integrity_cli import output
+from integrity_cli.options import Json, LinkText, Publisher, Rpc, known, session
+from integrity_cli.values import block_value, record_link, rests_on
+
+
+def _time(seconds: int) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def show(
+    link: LinkText,
+    *,
+    publisher: Publisher = None,
+    rpc: Rpc = [],
+    as_json: Json = False,
+) -> None:
+    """Show a release's record, and on what it rests."""
+    from integrity.client.resolving import resolve
+
+    given = session(rpc=rpc, publisher=publisher)
+    parsed = given.link(link)
+    given = known(given, parsed)
+    record = resolve(given, parsed)
+    alias = given.trust.alias_of(record.chain_id, record.publisher)
+    if as_json:
+        output.emit({
+            "link": record_link(record),
+            "chain_id": record.chain_id,
+            "registry": record.registry,
+            "publisher": record.publisher,
+            "alias": alias,
+            "package": record.package,
+            "version": record.version,
+            "manifest": record.manifest.hex(),
+            "sequence": record.sequence,
+            "latest": record.is_latest,
+            "releases": record.head.count,
+            "published_at": record.published_at,
+            "by": record.by,
+            "block": block_value(record.block),
+            "basis": record.basis,
+        })  # fmt: skip
+        return
+    who = f"{record.publisher} ({alias})" if alias else record.publisher
+    output.say(
+        record_link(record),
+        f"  publisher {who}",
+        f"  manifest  {record.manifest.hex()}",
+        f"  release   {record.sequence} of {record.head.count}"
+        + (", the latest" if record.is_latest else ""),
+        f"  published {_time(record.published_at)} by {record.by}",
+        f"  as of     {rests_on(record)}",
+    )
+
+
+def log(
+    link: LinkText,
+    *,
+    publisher: Publisher = None,
+    rpc: Rpc = [],
+    as_json: Json = False,
+) -> None:
+    """List every release of a link's package, oldest first."""
+    from integrity.client.resolving import history
+
+    given = session(rpc=rpc, publisher=publisher)
+    parsed = given.link(link)
+    given = known(given, parsed)
+    found = history(given, parsed)
+    if as_json:
+        output.emit({
+            "chain_id": parsed.chain_id,
+            "publisher": parsed.publisher,
+            "package": parsed.package,
+            "count": found.count,
+            "releases": [
+                {
+                    "version": entry.version,
+                    "sequence": entry.sequence,
+                    "manifest": entry.manifest.hex(),
+                    "published_at": entry.published_at,
+                    "by": entry.by,
+                    "revoked": entry.revoked,
+                    "latest": entry.latest,
+                    "block": block_value(entry.block),
+                    "transaction": "0x" + entry.transaction.hex(),
+                }
+                for entry in found.releases
+            ],
+            "block": block_value(found.block),
+            "basis": found.basis,
+        })  # fmt: skip
+        return
+    for entry in found.releases:
+        marks = ("  latest" if entry.latest else "") + (
+            f"  REVOKED ({entry.revoked})" if entry.revoked else ""
+        )
+        output.say(
+            f"{entry.sequence:>5}  {entry.version}  {_time(entry.published_at)}  "
+            f"{entry.manifest.hex()}{marks}"
+        )

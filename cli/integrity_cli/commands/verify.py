@@ -1,0 +1,104 @@
+"""``integrity verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from integrity_cli import output
+from integrity_cli.options import From, Json, Publisher, Rpc, known, session
+from integrity_cli.values import record_link, record_value, rests_on
+
+if TYPE_CHECKING:
+    from integrity.client.verifying import Verification
+
+_SHOWN = 20
+_EXIT = {"verified": 0, "failed": 4, "unknown": 3}
+
+
+def verify(
+    path: Annotated[Path, typer.Argument(help="The folder to check.")],
+    link: Annotated[
+        str | None, typer.Argument(metavar="[LINK]", help="The release it should be.")
+    ] = None,
+    *,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Check against this manifest file, without any chain.")
+    ] = None,
+    sources: From = [],
+    publisher: Publisher = None,
+    rpc: Rpc = [],
+    as_json: Json = False,
+) -> None:
+    """Hash everything in a folder and hold it against a release's record, or a manifest."""
+    from integrity.client.verifying import verify as run
+
+    given = session(rpc=rpc, publisher=publisher)
+    parsed = None
+    if link is not None:
+        parsed = given.link(link)
+        given = known(given, parsed)
+    opened = []
+    if sources:
+        from integrity.sources.gateway import GatewaySource
+
+        opened = [GatewaySource(url) for url in sources]
+    with output.progress(quiet=as_json) as report:
+        result = run(given, path, parsed, manifest=manifest, sources=tuple(opened), report=report)
+    if as_json:
+        output.emit(_value(result))
+    else:
+        _tell(result, path)
+    raise typer.Exit(_EXIT[result.verdict])
+
+
+def _value(result: Verification) -> dict[str, Any]:
+    return {
+        "verdict": result.verdict,
+        "against": result.against,
+        "link": record_link(result.record) if result.record else None,
+        "manifest": result.manifest.hex(),
+        "content": str(result.header.content),
+        "files": result.files,
+        "size": result.size,
+        "problems": [
+            {
+                "path": problem.path,
+                "piece": problem.piece,
+                "expected": problem.expected,
+                "actual": problem.actual,
+                "reason": problem.reason,
+            }
+            for problem in result.problems
+        ],
+        "extra": result.extra,
+        **record_value(result.record),
+    }
+
+
+def _tell(result: Verification, path: Path) -> None:
+    output.say(f"{result.verdict}  {path}")
+    output.say(f"  {output.number(result.files, 'file')}, {output.size(result.size)}")
+    if result.record is not None:
+        output.say(f"  against the record in {rests_on(result.record)}")
+    else:
+        header = result.header
+        output.say(
+            f"  against a manifest alone: {header.package}@{header.version}, which calls "
+            f"{header.publisher} its publisher; no chain was asked whether that is so"
+        )
+    for problem in result.problems[:_SHOWN]:
+        where = problem.path if problem.piece is None else f"{problem.path} piece {problem.piece}"
+        output.say(f"  {where}: {problem.reason}")
+        if problem.expected is not None:
+            output.say(f"    expected {problem.expected}", f"    actual   {problem.actual}")
+    if len(result.problems) > _SHOWN:
+        output.say(f"  and {len(result.problems) - _SHOWN} problems more (--json has them all)")
+    for extra in result.extra[:_SHOWN]:
+        output.say(f"  extra, not part of the release: {extra}")
+    if len(result.extra) > _SHOWN:
+        output.say(f"  and {len(result.extra) - _SHOWN} extra files more (--json has them all)")
+    if result.verdict == "failed":
+        output.note("  -> Do not use this data; get it again into another folder.")

@@ -1,0 +1,95 @@
+"""The command line's entry point: the commands, and what each kind of failure exits with."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from integrity_cli import output
+from integrity_cli.commands import (
+    chain,
+    demo,
+    doctor,
+    get,
+    key,
+    publish,
+    serve,
+    show,
+    trust,
+    verify,
+)
+
+app = typer.Typer(
+    name="integrity",
+    help="Publish verified files, and verify what anybody sends you against the chain.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("publish")(publish.publish)
+app.command("manifest")(publish.manifest)
+app.command("get")(get.get)
+app.command("verify")(verify.verify)
+app.command("serve")(serve.serve)
+app.command("show")(show.show)
+app.command("log")(show.log)
+app.add_typer(key.app, name="key")
+app.add_typer(trust.app, name="trust")
+app.add_typer(chain.app, name="chain")
+app.command("doctor")(doctor.doctor)
+app.command("demo")(demo.demo)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from integrity import __version__
+
+        output.say(f"integrity {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Publish verified files, and verify what anybody sends you against the chain."""
+
+
+def main() -> None:
+    """Run a command. 0 done or verified, 2 usage or refused, 3 could not check, 4 does not verify,
+    130 Ctrl-C; 1 is left to a crash, so that none is taken for a verdict.
+    """
+    as_json = "--json" in sys.argv
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        output.note(error.format_message())
+        code = 2
+    except click.ClickException as error:
+        output.fail_usage(error.format_message(), as_json=as_json)
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        from integrity.errors import Interrupted
+
+        output.fail(Interrupted("interrupted; what was verified is kept"), as_json=as_json)
+        code = 130
+    except BrokenPipeError:
+        # Whoever read stdout has gone, as with `| head`.
+        sys.stderr.close()
+        code = 3
+    except Exception as error:
+        from integrity.errors import IntegrityError
+
+        if not isinstance(error, IntegrityError):
+            raise
+        output.fail(error, as_json=as_json)
+        code = error.exit_code
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,105 @@
+"""The options that several commands share, and the session they make."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from integrity_cli import output
+
+if TYPE_CHECKING:
+    from integrity.client.session import Session
+    from integrity.core.links import Link
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (docs/json.md).")]
+Rpc = Annotated[
+    list[str],
+    typer.Option(
+        "--rpc", metavar="URL", help="A node of the chain; may be repeated. Also INTEGRITY_RPC."
+    ),
+]
+Chain = Annotated[
+    int | None, typer.Option("--chain", metavar="ID", help="The chain's id. Also INTEGRITY_CHAIN.")
+]
+Publisher = Annotated[
+    str | None,
+    typer.Option(
+        "--publisher", metavar="0x…", help="Whom you believe, for this call only: an address."
+    ),
+]
+Key = Annotated[
+    str | None, typer.Option("--key", metavar="NAME", help="The key to sign with: name or address.")
+]
+From = Annotated[
+    list[str],
+    typer.Option(
+        "--from",
+        metavar="URL",
+        help="A gateway to take pieces from; may be repeated, none is trusted.",
+    ),
+]
+LinkText = Annotated[
+    str, typer.Argument(metavar="LINK", help="integrity:… or alias/package[@version].")
+]
+
+
+def session(
+    *, rpc: list[str] | None = None, chain: int | None = None, publisher: str | None = None
+) -> Session:
+    """The session of this call."""
+    from integrity.client.session import Session
+
+    return Session(rpc=tuple(rpc or ()), chain_id=chain, publisher=publisher, password=password)
+
+
+def password(name: str) -> str:
+    """A key's password: INTEGRITY_PASSWORD_FILE, INTEGRITY_PASSWORD, or asked for on a terminal."""
+    from integrity.client.session import no_password
+    from integrity.errors import KeyRefused
+
+    file = os.environ.get("INTEGRITY_PASSWORD_FILE")
+    if file:
+        try:
+            return Path(file).read_text("utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise KeyRefused(f"cannot read the password file {file!r}") from error
+    given = os.environ.get("INTEGRITY_PASSWORD")
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        return no_password(name)
+    return getpass.getpass(f"Password of the key {name}: ")
+
+
+def new_password(name: str) -> str:
+    """A password for a new key; asked for twice on a terminal."""
+    from integrity.errors import KeyRefused
+
+    first = password(name)
+    asked = not os.environ.get("INTEGRITY_PASSWORD_FILE") and "INTEGRITY_PASSWORD" not in os.environ
+    if asked and first != getpass.getpass("The same again: "):
+        raise KeyRefused("the two passwords differ; no key was made")
+    return first
+
+
+def known(given: Session, link: Link) -> Session:
+    """The session, with the link's publisher named once the person on the terminal agreed to it.
+
+    Elsewhere an unknown publisher stays unknown, and is refused by the verifier's first step.
+    """
+    from dataclasses import replace
+
+    from integrity.errors import Declined
+
+    if given.publisher is not None or given.trusts(link) or not sys.stdin.isatty():
+        return given
+    output.note(f"Nobody here knows the publisher {link.publisher} of chain {link.chain_id}.")
+    output.note("A record proves that they said it, not that they should be believed.")
+    if not typer.confirm("Do you believe them, for this call?", err=True):
+        raise Declined(f"the publisher {link.publisher} was not accepted")
+    return replace(given, publisher=link.publisher)

@@ -1,0 +1,134 @@
+"""Everything that is printed, and nothing else prints.
+
+With ``--json`` one object goes to stdout and nothing more; otherwise results go to stdout in words,
+and progress, warnings and errors to stderr. Names from outside are escaped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from integrity.errors import IntegrityError
+    from integrity.ports import Progress, Report
+
+
+def escape(text: str) -> str:
+    """Text that moves no cursor and hides nothing: what is not printable is shown by its number."""
+    return "".join(char if char.isprintable() else f"\\u{{{ord(char):x}}}" for char in text)
+
+
+def say(*lines: str) -> None:
+    """Lines for people, on stdout."""
+    for line in lines:
+        sys.stdout.write(escape(line) + "\n")
+
+
+def note(line: str) -> None:
+    """A line for people on stderr: what is going on, or a warning."""
+    sys.stderr.write(escape(line) + "\n")
+
+
+def emit(value: Mapping[str, Any]) -> None:
+    """The one JSON object of a command, at once."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=True) + "\n")
+    sys.stdout.flush()
+
+
+def emit_bytes(chunks: Iterator[bytes]) -> None:
+    """Bytes as they are, on stdout."""
+    sys.stdout.flush()
+    for chunk in chunks:
+        sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()
+
+
+def fail(error: IntegrityError, *, as_json: bool) -> None:
+    """Say what went wrong: to what, why, and what to do next."""
+    if as_json:
+        emit({"error": error_value(error)})
+        return
+    note(f"integrity: {error.message}")
+    for cause in error.causes:
+        note(f"  - {cause}")
+    if error.next:
+        note(f"  -> {error.next}")
+
+
+def error_value(error: IntegrityError) -> dict[str, Any]:
+    """The JSON of an error (docs/json.md)."""
+    return {
+        "family": error.family,
+        "name": error.name,
+        "message": error.message,
+        "next": error.next,
+        "causes": error.causes,
+        "evidence": error.evidence,
+    }
+
+
+def fail_usage(message: str, *, as_json: bool) -> None:
+    """A command line that is not one."""
+    if as_json:
+        emit({
+            "error": {
+                "family": "refused", "name": "UsageError", "message": message,
+                "next": "Look at --help.", "causes": [], "evidence": {},
+            }
+        })  # fmt: skip
+    else:
+        note(f"integrity: {message}")
+        note("  -> Look at --help.")
+
+
+def size(count: int) -> str:
+    """A number of bytes for people."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    raise AssertionError
+
+
+def number(count: int, one: str, many: str | None = None) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+@contextlib.contextmanager
+def progress(*, quiet: bool) -> Iterator[Report | None]:
+    """A bar on stderr while something long goes on, if a person looks at it."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+    from rich.progress import Progress as Bars
+
+    bars = Bars(
+        TextColumn("{task.description:>10}"), BarColumn(), DownloadColumn(binary_units=True),
+        TransferSpeedColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), transient=True,
+    )  # fmt: skip
+    with bars:
+        tasks: dict[str, Any] = {}
+
+        def report(state: Progress) -> None:
+            if state.phase not in tasks:
+                for old in tasks.values():
+                    bars.update(old, visible=False)
+                tasks[state.phase] = bars.add_task(state.phase, total=state.total)
+            bars.update(tasks[state.phase], completed=state.done, total=state.total)
+
+        yield report

@@ -1,0 +1,34 @@
+"""The parts that several commands' JSON shares (docs/json.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from integrity.core.registry import Block
+    from integrity.verifier.record import Record
+
+
+def block_value(block: Block | None) -> dict[str, Any] | None:
+    """A block's number and hash."""
+    if block is None:
+        return None
+    return {"number": block.number, "hash": "0x" + block.hash.hex()}
+
+
+def record_value(record: Record | None) -> dict[str, Any]:
+    """What a verdict rests on; all None when there was no record."""
+    return {
+        "basis": record.basis if record else None,
+        "block": block_value(record.block) if record else None,
+    }
+
+
+def record_link(record: Record) -> str:
+    """The link of a record, with its version and without hints."""
+    return f"integrity:{record.chain_id}:{record.publisher}/{record.package}@{record.version}"
+
+
+def rests_on(record: Record) -> str:
+    """The same for people."""
+    return f"block {record.block.number} of chain {record.chain_id}, finalized ({record.basis})"

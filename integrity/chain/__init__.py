@@ -1,0 +1,1 @@
+"""Blockchains: reading state over JSON-RPC, writing transactions, a development chain of one's own."""

@@ -1,0 +1,116 @@
+"""Reading a chain over plain JSON-RPC, everything pinned to one block's hash (EIP-1898)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from integrity.chain.rpc import JsonRpc, RpcError
+from integrity.core.names import keccak256
+from integrity.core.registry import Block, package_key
+from integrity.errors import RpcAnswerInvalid
+from integrity.ports import ReleasedEvent
+
+_RELEASED = keccak256(
+    b"Released(address,bytes32,bytes32,string,string,bytes32,uint256,address,bool)"
+)
+_RELEASED_DATA = ("string", "string", "bytes32", "uint256", "address", "bool")
+
+
+class RpcReader:
+    """The ChainReader port over one node; what it says is believed by nobody but by policy."""
+
+    def __init__(self, url: str) -> None:
+        self._rpc = JsonRpc(url)
+        self.name = self._rpc.name
+
+    def chain_id(self) -> int:
+        return self._quantity(self._rpc.call("eth_chainId"))
+
+    def block(self, tag: str) -> Block:
+        found = self._rpc.call("eth_getBlockByNumber", tag, False)
+        if not isinstance(found, dict):
+            raise RpcAnswerInvalid(f"{self.name} has no block {tag!r}")
+        return Block(
+            self._quantity(found.get("number")),
+            self._data(found.get("hash"), 32),
+            self._quantity(found.get("timestamp")),
+        )
+
+    def code(self, address: str, at: Block) -> bytes:
+        return self._data(self._rpc.call("eth_getCode", address, _pin(at)))
+
+    def words(self, address: str, slots: Sequence[bytes], at: Block) -> list[bytes]:
+        calls = [("eth_getStorageAt", (address, "0x" + s.hex(), _pin(at))) for s in slots]
+        return [self._data(word, 32) for word in self._rpc.batch(calls)]
+
+    def released(
+        self, address: str, publisher: str, package: str, to: Block
+    ) -> list[ReleasedEvent]:
+        owner = "0x" + publisher[2:].lower().zfill(64)
+        topics = ["0x" + _RELEASED.hex(), owner, "0x" + package_key(publisher, package).hex()]
+        logs = self._logs(address, topics, 0, to.number)
+        return [self._event(log, publisher) for log in logs]
+
+    def _logs(self, address: str, topics: list[str], first: int, last: int) -> list[Any]:
+        """All logs of a range; a node that finds it too wide is asked for each half."""
+        query = {
+            "address": address, "topics": topics, "fromBlock": hex(first), "toBlock": hex(last),
+        }  # fmt: skip
+        try:
+            found = self._rpc.call("eth_getLogs", query)
+        except RpcError:
+            if first >= last:
+                raise
+            middle = (first + last) // 2
+            return self._logs(address, topics, first, middle) + self._logs(
+                address, topics, middle + 1, last
+            )
+        if not isinstance(found, list):
+            raise RpcAnswerInvalid(f"{self.name} answered eth_getLogs with no list")
+        return found
+
+    def _event(self, log: Any, publisher: str) -> ReleasedEvent:
+        from eth_abi.abi import decode  # only a package's history needs it
+        from eth_abi.exceptions import DecodingError
+
+        try:
+            values = decode(_RELEASED_DATA, self._data(log["data"]))
+            package, version, manifest, sequence, _, _ = values
+            return ReleasedEvent(
+                publisher,
+                package,
+                version,
+                sequence,
+                manifest,
+                Block(
+                    self._quantity(log["blockNumber"]),
+                    self._data(log["blockHash"], 32),
+                    self._quantity(log.get("blockTimestamp", "0x0")),
+                ),
+                self._data(log["transactionHash"], 32),
+            )
+        except (DecodingError, OverflowError, UnicodeDecodeError, KeyError, TypeError) as error:
+            raise RpcAnswerInvalid(f"{self.name} sent a log that does not decode") from error
+
+    def _quantity(self, value: object) -> int:
+        if isinstance(value, str) and value.startswith("0x") and len(value) <= 66:
+            try:
+                return int(value, 16)
+            except ValueError:
+                pass
+        raise RpcAnswerInvalid(f"{self.name} answered {str(value)[:80]!r} where a number belongs")
+
+    def _data(self, value: object, size: int | None = None) -> bytes:
+        if isinstance(value, str) and value.startswith("0x"):
+            try:
+                data = bytes.fromhex(value[2:])
+            except ValueError:
+                data = None
+            if data is not None and size in (None, len(data)):
+                return data
+        raise RpcAnswerInvalid(f"{self.name} answered {str(value)[:80]!r} where bytes belong")
+
+
+def _pin(at: Block) -> dict[str, object]:
+    return {"blockHash": "0x" + at.hash.hex()}

@@ -1,0 +1,51 @@
+"""Putting the registry at its one address on a chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from integrity.chain.artifact import load_artifact
+from integrity.chain.journal import Journal
+from integrity.client.session import Session
+from integrity.core.registry import CREATE2_PROXY
+from integrity.errors import TransactionRefused
+from integrity.verifier.record import check_chain, check_code
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """``transaction`` is None when the registry stood there already."""
+
+    registry: str
+    chain_id: int
+    transaction: bytes | None
+
+
+def deploy(session: Session, key: str | None = None) -> Deployed:
+    """Deploy through the deterministic proxy, unless it is done already.
+
+    Raises TransactionRefused when the chain has no proxy, ChainMismatch, RegistryMismatch,
+    RpcUnavailable or KeyRefused.
+    """
+    chain_id = session.publishing_chain()
+    reader = session.reader(chain_id)
+    check_chain(chain_id, reader.chain_id())
+    artifact = load_artifact()
+    latest = reader.block("latest")
+    code = reader.code(artifact.address, latest)
+    if code:
+        check_code(artifact.registry, chain_id, code)
+        return Deployed(artifact.address, chain_id, None)
+    if not reader.code(CREATE2_PROXY, latest):
+        raise TransactionRefused(
+            f"chain {chain_id} has no deterministic deployment proxy at {CREATE2_PROXY}",
+            next="Deploy the proxy first (see github.com/Arachnid/deterministic-deployment-proxy).",
+        )
+    signer = session.keystore.open(session.key(key), session.password)
+
+    from integrity.chain.writer import ChainWriter  # imports web3, a second
+
+    writer = ChainWriter(session.rpc_url(chain_id), chain_id, Journal(session.home.journal))
+    call = writer.deploy_call()
+    mined = writer.wait_final(writer.send(signer, lambda: call))
+    return Deployed(artifact.address, chain_id, mined.hash)

@@ -1,0 +1,131 @@
+"""A look at everything that a job needs, before one fails for want of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from integrity.client.session import Session
+from integrity.devchain import DevelopmentChain, find_anvil
+from integrity.errors import IntegrityError
+from integrity.store.database import Store
+from integrity.verifier.record import check_chain, check_code
+
+_LOW_DISK = 1 << 30
+_HASHED = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; ``next`` says how to mend it when it is not ``ok``."""
+
+    name: str
+    ok: bool
+    detail: str
+    next: str = ""
+
+
+def examine(session: Session) -> list[Finding]:
+    """Every finding, in the order in which a job would need the things. Changes nothing."""
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("python", _python),
+        ("home", lambda: _home(session)),
+        ("settings", lambda: _settings(session)),
+        ("keys", lambda: _keys(session)),
+        ("trust store", lambda: _trust(session)),
+        ("store", lambda: _store(session)),
+        ("hashing", _hashing),
+        ("anvil", find_anvil),
+        ("development chain", lambda: _development(session)),
+        *((f"chain {c}", lambda c=c: _chain(session, c)) for c in _chains(session)),
+    ]
+    return [_look(name, check) for name, check in checks]
+
+
+def _look(name: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, True, check())
+    except IntegrityError as error:
+        detail = "; ".join([error.message, *error.causes])
+        return Finding(name, False, detail, error.next)
+
+
+def _python() -> str:
+    return (
+        f"{platform.python_version()} on {platform.system()} {platform.machine()}, {sys.executable}"
+    )
+
+
+def _home(session: Session) -> str:
+    folder = session.home.data_folder
+    place = folder
+    while not place.exists():
+        place = place.parent
+    if not os.access(place, os.W_OK):
+        raise IntegrityError(f"{place} cannot be written to", next="Set INTEGRITY_HOME elsewhere.")
+    free = shutil.disk_usage(place).free
+    if free < _LOW_DISK:
+        raise IntegrityError(f"only {free >> 20} MiB are free at {place}", next="Make room there.")
+    return f"{folder}, {free >> 30} GiB free"
+
+
+def _settings(session: Session) -> str:
+    config = session.config
+    chain = "none" if config.default_chain is None else str(config.default_chain)
+    return f"{config.path}, default chain {chain}, {len(config.rpc)} chains with an RPC"
+
+
+def _keys(session: Session) -> str:
+    keys = session.keystore.list()
+    return (
+        f"{len(keys)}, readable by their owner only"
+        if keys
+        else "none yet (only publishers need one)"
+    )
+
+
+def _trust(session: Session) -> str:
+    return f"{len(session.trust.all())} publishers, and this home's own keys"
+
+
+def _store(session: Session) -> str:
+    if not session.home.store.exists():
+        return "nothing published from here yet"
+    with Store(session.home.store) as store:
+        return f"{len(store.releases())} releases, {session.home.store.stat().st_size >> 10} KiB"
+
+
+def _hashing() -> str:
+    data = bytes(_HASHED)
+    started = time.perf_counter()
+    hashlib.sha256(data).digest()
+    speed = _HASHED / (time.perf_counter() - started) / 1e9
+    return f"SHA-256 at {speed:.2f} GB/s a core, {os.cpu_count()} cores"
+
+
+def _development(session: Session) -> str:
+    status = DevelopmentChain(session.home).status()
+    if not status.running:
+        return "not running (`integrity chain start` starts it)"
+    return f"at {status.rpc}, block {status.block}, finalized {status.finalized}"
+
+
+def _chains(session: Session) -> list[int]:
+    try:
+        return sorted(session.config.rpc)
+    except IntegrityError:
+        return []
+
+
+def _chain(session: Session, chain_id: int) -> str:
+    reader = session.reader(chain_id)
+    check_chain(chain_id, reader.chain_id())
+    block = reader.block("finalized")
+    check_code(session.registry, chain_id, reader.code(session.registry.address, block))
+    return f"{reader.name} answers, finalized block {block.number}, the registry stands"

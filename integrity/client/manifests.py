@@ -1,0 +1,152 @@
+"""Step 6 around the I/O it needs: a manifest brought to disk, checked, and read again."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+from integrity.client.session import Session
+from integrity.client.sidecars import read_chunks
+from integrity.core.manifest import FileEntry, Header
+from integrity.core.pieces import PIECE_SIZE, piece_digest, piece_length, split_digests
+from integrity.core.reading import check_manifest, iter_files, read_header
+from integrity.core.unixfs import leaves_of_root
+from integrity.disk.scratch import TemporaryScratch
+from integrity.disk.system import write_at
+from integrity.errors import DiskError, FormatError, ManifestInvalid, UsageError
+from integrity.fetch.engine import Fetcher, Want, failure
+from integrity.verifier.content import step6_manifest
+
+_MANIFEST = "the manifest"
+
+
+class ManifestFile:
+    """A manifest in a temporary file; use as a context manager."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._folder: Path | None = None
+
+    def __enter__(self) -> ManifestFile:
+        try:
+            scratch = self._session.home.scratch_folder()
+            self._folder = Path(tempfile.mkdtemp(prefix="manifest-", dir=scratch))
+        except OSError as error:
+            raise DiskError(f"no room for temporary data: {error.strerror or error}") from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def path(self) -> Path:
+        assert self._folder is not None, "the manifest is used outside its with"
+        return self._folder / "manifest"
+
+    # --- bringing it ---------------------------------------------------------------------------
+
+    def copy(self, source: Path) -> None:
+        """Take the bytes of a local file, whatever they are."""
+        try:
+            shutil.copyfile(source, self.path)
+        except OSError as error:
+            raise UsageError(f"cannot read {str(source)!r}: {error.strerror or error}") from error
+
+    def fetch(self, fetcher: Fetcher, digest: bytes) -> None:
+        """Fetch it by its digest, block by block, each checked.
+
+        Raises SourcesLied or SourcesUnavailable, or ManifestInvalid when the recorded root block is
+        no manifest's.
+        """
+        root = self._fetch_root(fetcher, digest)
+        try:
+            if root[:1] == b"{":
+                self.path.write_bytes(root)
+                return
+            if root[:1] != b"\x12":
+                raise FormatError("the recorded digest is of something that is no manifest")
+            size, digests = leaves_of_root(root)
+        except FormatError as error:
+            raise ManifestInvalid(error.message, evidence={"digest": digest.hex()}) from error
+        except OSError as error:
+            raise DiskError(f"no room for the manifest: {error.strerror or error}") from error
+        self._fetch_leaves(fetcher, size, digests)
+
+    def take(self, node: Callable[[bytes], bytes | None], digest: bytes) -> bool:
+        """Take it out of a store, whose ``node`` gives blocks by their digest -> whether it is there.
+
+        The blocks are not checked here; whatever was taken is checked as a whole afterwards.
+        """
+        root = node(digest)
+        if root is None:
+            return False
+        try:
+            leaves = [digest] if root[:1] == b"{" else split_digests(leaves_of_root(root)[1])
+            with self.path.open("wb") as file:
+                for leaf in leaves:
+                    block = node(leaf)
+                    if block is None:
+                        return False
+                    file.write(block)
+        except FormatError:
+            return False
+        except OSError as error:
+            raise DiskError(f"no room for the manifest: {error.strerror or error}") from error
+        return True
+
+    def _fetch_root(self, fetcher: Fetcher, digest: bytes) -> bytes:
+        """The block of which only the digest is known; at most one piece long."""
+        found: list[bytes] = []
+        want = Want(_MANIFEST, 0, digest, None, lambda data: found.append(bytes(data)))
+        fetcher.run(iter([want]), lambda _: None)
+        if not found:
+            raise failure(fetcher.tallies, _MANIFEST)
+        return found[0]
+
+    def _fetch_leaves(self, fetcher: Fetcher, size: int, digests: bytes) -> None:
+        with self.path.open("wb", buffering=0) as file:
+
+            def keep_at(offset: int) -> Want:
+                index = offset // PIECE_SIZE
+                digest = piece_digest(digests, index)
+
+                def keep(data: memoryview) -> None:
+                    write_at(file.fileno(), data, offset)
+
+                return Want(_MANIFEST, index, digest, piece_length(size, index), keep)
+
+            fetcher.run(map(keep_at, range(0, size, PIECE_SIZE)), lambda _: None)
+        if fetcher.missing:
+            raise failure(fetcher.tallies, _MANIFEST)
+
+    # --- checking and reading ------------------------------------------------------------------
+
+    def check(self, digest: bytes, names: tuple[str, str, str] | None) -> Header:
+        """Step 6 against a digest; see :func:`integrity.verifier.content.step6_manifest`."""
+        with TemporaryScratch(self._folder) as scratch:
+            return step6_manifest(self.chunks, digest, scratch, names)
+
+    def check_alone(self) -> Header:
+        """The manifest against itself, with no record to hold it against."""
+        with TemporaryScratch(self._folder) as scratch:
+            return check_manifest(self.chunks(), scratch)
+
+    def header(self) -> Header:
+        """The header, before anything is checked."""
+        return read_header(self.chunks())
+
+    def chunks(self) -> Iterator[bytes]:
+        return read_chunks(self.path)
+
+    def entries(self) -> Iterator[FileEntry]:
+        """The files, once it was checked."""
+        return iter_files(self.chunks())

@@ -1,0 +1,124 @@
+"""The publisher's side of the registry: what stands there now, and one more release."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from integrity.chain.journal import Journal
+from integrity.client.resolving import FINALIZED
+from integrity.client.session import Session
+from integrity.core.links import Link
+from integrity.core.registry import (
+    Block,
+    decode_head,
+    decode_release,
+    head_slot,
+    manifest_slot,
+    release_slot,
+)
+from integrity.errors import Unfinalized
+from integrity.ports import ReleasedEvent, Signer
+from integrity.verifier.record import check_chain, check_code
+
+if TYPE_CHECKING:
+    from integrity.chain.writer import Call, ChainWriter, Estimate, Mined
+
+_POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the registry has of a version already."""
+
+    sequence: int
+    manifest: bytes
+
+
+class Recorder:
+    """Records releases of one package on one chain. Raises ChainMismatch or RegistryMismatch when
+    it is made, so that nothing is read or hashed in vain.
+    """
+
+    def __init__(self, session: Session, link: Link, version: str) -> None:
+        self._session = session
+        self._link = link
+        self._version = version
+        self._reader = session.reader(link.chain_id)
+        self._registry = session.registry
+        check_chain(link.chain_id, self._reader.chain_id())
+        check_code(
+            self._registry, link.chain_id, self._reader.code(self._registry.address, self._latest())
+        )
+        self._web3: ChainWriter | None = None
+
+    def _latest(self) -> Block:
+        return self._reader.block("latest")
+
+    def standing(self, tag: str = "latest") -> Standing | None:
+        """The version's record at the newest block (or at the finalized one), if there is any."""
+        at = self._reader.block(tag)
+        names = (self._link.publisher, self._link.package)
+        slot = release_slot(*names, self._version)
+        (word,) = self._reader.words(self._registry.address, [slot], at)
+        sequence = decode_release(word).sequence
+        if sequence == 0:
+            return None
+        slot = manifest_slot(*names, sequence)
+        (manifest,) = self._reader.words(self._registry.address, [slot], at)
+        return Standing(sequence, manifest)
+
+    def event(self) -> ReleasedEvent | None:
+        """The event of the version, for its transaction; None when the node does not give it."""
+        events = self._reader.released(
+            self._registry.address, self._link.publisher, self._link.package, self._latest()
+        )
+        return next((event for event in events if event.version == self._version), None)
+
+    # --- writing -------------------------------------------------------------------------------
+
+    @property
+    def _writer(self) -> ChainWriter:
+        if self._web3 is None:
+            from integrity.chain.writer import ChainWriter  # imports web3, a second
+
+            url = self._session.rpc_url(self._link.chain_id)
+            self._web3 = ChainWriter(url, self._link.chain_id, Journal(self._session.home.journal))
+        return self._web3
+
+    def _call(self, manifest: bytes, content: bytes, *, make_latest: bool) -> Call:
+        slot = head_slot(self._link.publisher, self._link.package)
+        (word,) = self._reader.words(self._registry.address, [slot], self._latest())
+        return self._writer.publish_call(
+            self._link.publisher, self._link.package, self._version, manifest, content,
+            decode_head(word).count, make_latest,
+        )  # fmt: skip
+
+    def estimate(
+        self, sender: str, manifest: bytes, content: bytes, *, make_latest: bool
+    ) -> Estimate:
+        """What recording would cost; raises what the registry or the chain would refuse it with."""
+        return self._writer.estimate(self._call(manifest, content, make_latest=make_latest), sender)
+
+    def record(
+        self, signer: Signer, manifest: bytes, content: bytes, *, make_latest: bool
+    ) -> Mined:
+        """Send the transaction, once, and wait until it is in a block."""
+        return self._writer.send(
+            signer, lambda: self._call(manifest, content, make_latest=make_latest)
+        )
+
+    def wait_final(self, mined: Mined, timeout: float) -> Mined:
+        """Wait until the transaction is in a finalized block, then forget its journal entry."""
+        return self._writer.wait_final(mined, timeout)
+
+    def wait_standing_final(self, timeout: float) -> None:
+        """Wait until a record that stands already is final; raises Unfinalized after ``timeout`` s."""
+        deadline = time.monotonic() + timeout
+        while self.standing(FINALIZED) is None:
+            if time.monotonic() > deadline:
+                raise Unfinalized(
+                    f"the record of {self._link} is not final after {timeout:.0f} seconds"
+                )
+            time.sleep(_POLL_SECONDS)

@@ -1,0 +1,200 @@
+"""From a link to a record, and to a package's history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from integrity.client.session import Session
+from integrity.core.links import Link
+from integrity.core.registry import (
+    REVOCATION_REASONS,
+    Block,
+    decode_head,
+    decode_release,
+    head_slot,
+    manifest_slot,
+    release_slot,
+)
+from integrity.errors import ReleaseNotFound, RpcAnswerInvalid, Unfinalized
+from integrity.ports import ChainReader, ReleasedEvent
+from integrity.verifier.record import (
+    ONE_RPC,
+    Record,
+    RecordVerifier,
+    Registry,
+    check_chain,
+    check_publisher,
+)
+
+FINALIZED = "finalized"
+_NONE = bytes(32)
+
+
+def resolve(session: Session, link: Link, *, version_hint: str | None = None) -> Record:
+    """The record of a release, read at one finalized block (steps 1 to 4 of the verifier).
+
+    Without a version the package's latest is meant; its name is looked for in ``version_hint`` and
+    in the registry's events, and the state decides. Raises UnknownPublisher, PublisherMismatch,
+    ChainMismatch, RegistryMismatch, ReleaseNotFound, Unfinalized, Revoked, RpcUnavailable.
+    """
+    check_publisher(link, session.named_publisher, session.trusts(link))
+    reader = session.reader(link.chain_id)
+    block = reader.block(FINALIZED)
+    version = link.version
+    if version is None:
+        version = version_hint or _latest_version(session, reader, link, block)
+    try:
+        record = read_record(session, reader, link, version, block)
+    except ReleaseNotFound:
+        if _is_waiting(reader, session.registry, link, version):
+            raise Unfinalized(
+                f"{link.package}@{version} is recorded, but not yet in a finalized block "
+                f"(the newest is {block.number})"
+            ) from None
+        raise
+    if link.version is None and record.sequence != record.head.latest:
+        raise RpcAnswerInvalid(f"{version} is not the latest release of {link.package}")
+    return record
+
+
+def read_record(
+    session: Session, reader: ChainReader, link: Link, version: str, block: Block
+) -> Record:
+    """Gather the evidence of one release at one block, and have it verified in order."""
+    registry = session.registry
+    verifier = RecordVerifier(link, version, registry)
+    verifier.step1_publisher(session.named_publisher, session.trusts(link))
+    verifier.step2_block(reader.chain_id(), block)
+    verifier.step3_account(reader.code(registry.address, block))
+    head, release, manifest = _words(reader, registry, link, version, block)
+    return verifier.step4_record(head, release, manifest)
+
+
+def _words(
+    reader: ChainReader, registry: Registry, link: Link, version: str, block: Block
+) -> tuple[bytes, bytes, bytes]:
+    """The words of head, release and manifest digest, all at one block."""
+    names = (link.publisher, link.package)
+    slots = [head_slot(*names), release_slot(*names, version)]
+    head, release = reader.words(registry.address, slots, block)
+    sequence = decode_release(release).sequence
+    if sequence == 0:
+        return head, release, _NONE
+    (manifest,) = reader.words(registry.address, [manifest_slot(*names, sequence)], block)
+    return head, release, manifest
+
+
+def _is_waiting(reader: ChainReader, registry: Registry, link: Link, version: str) -> bool:
+    slot = release_slot(link.publisher, link.package, version)
+    (word,) = reader.words(registry.address, [slot], reader.block("latest"))
+    return decode_release(word).sequence != 0
+
+
+def latest_manifest(session: Session, link: Link) -> bytes:
+    """The digest of the package's latest manifest at a finalized block, 32 bytes.
+
+    Enough to fetch that manifest and learn its version, which :func:`resolve` then verifies.
+    """
+    check_publisher(link, session.named_publisher, session.trusts(link))
+    reader = session.reader(link.chain_id)
+    check_chain(link.chain_id, reader.chain_id())
+    return _latest(session, reader, link, reader.block(FINALIZED))[1]
+
+
+def _latest(session: Session, reader: ChainReader, link: Link, block: Block) -> tuple[int, bytes]:
+    """(sequence, manifest digest) of the latest release."""
+    address = session.registry.address
+    names = (link.publisher, link.package)
+    (word,) = reader.words(address, [head_slot(*names)], block)
+    latest = decode_head(word).latest
+    if latest == 0:
+        raise ReleaseNotFound(
+            f"no release of {link.package} of {link.publisher} on chain {link.chain_id}, "
+            f"as one RPC says of block {block.number}"
+        )
+    (manifest,) = reader.words(address, [manifest_slot(*names, latest)], block)
+    return latest, manifest
+
+
+def _latest_version(session: Session, reader: ChainReader, link: Link, block: Block) -> str:
+    check_chain(link.chain_id, reader.chain_id())
+    latest, _ = _latest(session, reader, link, block)
+    events = reader.released(session.registry.address, link.publisher, link.package, block)
+    for event in events:
+        if event.sequence == latest:
+            return event.version
+    raise RpcAnswerInvalid(
+        f"the RPC {reader.name} does not give the event of release {latest} of {link.package}",
+        next="Name the version in the link, or use an RPC that keeps all events.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One release of a package; found by its event, and as the state has it."""
+
+    version: str
+    sequence: int
+    manifest: bytes
+    published_at: int
+    by: str
+    revoked: str | None
+    latest: bool
+    block: Block
+    transaction: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """``count`` is how many releases the state says there are."""
+
+    releases: list[HistoryEntry]
+    count: int
+    block: Block
+    basis: str = ONE_RPC
+
+
+def history(session: Session, link: Link) -> History:
+    """Every release of the link's package at a finalized block, oldest first.
+
+    Raises RpcAnswerInvalid when events and state do not tell the same story.
+    """
+    check_publisher(link, session.named_publisher, session.trusts(link))
+    reader = session.reader(link.chain_id)
+    check_chain(link.chain_id, reader.chain_id())
+    block = reader.block(FINALIZED)
+    address, names = session.registry.address, (link.publisher, link.package)
+    (word,) = reader.words(address, [head_slot(*names)], block)
+    head = decode_head(word)
+    if head.count == 0:
+        raise ReleaseNotFound(
+            f"no release of {link.package} of {link.publisher} on chain {link.chain_id}, "
+            f"as one RPC says of block {block.number}"
+        )
+    events = reader.released(address, link.publisher, link.package, block)
+    entries = [_entry(reader, address, event, head.latest, block) for event in events]
+    if [entry.sequence for entry in entries] != list(range(1, head.count + 1)):
+        raise RpcAnswerInvalid(
+            f"the RPC {reader.name} gives {len(entries)} events of {link.package}, "
+            f"but the state has {head.count} releases",
+            next="Use an RPC that keeps all events.",
+        )
+    return History(entries, head.count, block)
+
+
+def _entry(
+    reader: ChainReader, address: str, event: ReleasedEvent, latest: int, block: Block
+) -> HistoryEntry:
+    names = (event.publisher, event.package)
+    slots = [release_slot(*names, event.version), manifest_slot(*names, event.sequence)]
+    word, manifest = reader.words(address, slots, block)
+    release = decode_release(word)
+    if release.sequence != event.sequence or manifest != event.manifest:
+        raise RpcAnswerInvalid(f"the RPC {reader.name} gives an event that its state contradicts")
+    revoked = None
+    if release.revocation:
+        revoked = REVOCATION_REASONS.get(release.revocation, str(release.revocation))
+    return HistoryEntry(
+        event.version, event.sequence, manifest, release.published_at, release.by, revoked,
+        event.sequence == latest, event.block, event.transaction,
+    )  # fmt: skip

@@ -1,0 +1,134 @@
+"""What every job starts from: a home, its settings, and what the call itself says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from integrity.chain.artifact import load_artifact
+from integrity.chain.reader import RpcReader
+from integrity.core.links import AliasLink, Link, parse_link
+from integrity.core.names import parse_address
+from integrity.disk.remembered import Remembered
+from integrity.errors import KeyRefused, RpcUnavailable, UsageError
+from integrity.home import Config, Home
+from integrity.keys.keystore import KeyInfo, Keystore
+from integrity.trust import TrustStore
+from integrity.verifier.record import Registry
+
+
+def no_password(name: str) -> str:
+    """For callers without a person to ask."""
+    raise KeyRefused(
+        f"the key {name!r} needs its password",
+        next="Put it into a file, and name that in INTEGRITY_PASSWORD_FILE.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """``rpc`` are the nodes named for this call, ``publisher`` the one the person named for it."""
+
+    home: Home = field(default_factory=Home.of_environment)
+    rpc: tuple[str, ...] = ()
+    chain_id: int | None = None
+    publisher: str | None = None
+    password: Callable[[str], str] = no_password
+
+    @property
+    def config(self) -> Config:
+        return Config.load(self.home)
+
+    @property
+    def keystore(self) -> Keystore:
+        return Keystore(self.home.keys)
+
+    @property
+    def trust(self) -> TrustStore:
+        return TrustStore(self.home)
+
+    @property
+    def remembered(self) -> Remembered:
+        return Remembered(self.home.data_folder / "targets")
+
+    @property
+    def registry(self) -> Registry:
+        return load_artifact().registry
+
+    # --- who and where -------------------------------------------------------------------------
+
+    def link(self, text: str) -> Link:
+        """Read a link; an alias is looked up in the trust store. Raises LinkMalformed, UsageError."""
+        link = parse_link(text)
+        if isinstance(link, AliasLink):
+            entry = self.trust.find(link.alias)
+            return Link(entry.chain_id, entry.publisher, link.package, link.version)
+        return link
+
+    @property
+    def named_publisher(self) -> str | None:
+        return None if self.publisher is None else parse_address(self.publisher)
+
+    def trusts(self, link: Link) -> bool:
+        """Whether this home trusts the link's publisher: one of its own keys, or an entry."""
+        own = any(info.address == link.publisher for info in self.keystore.list())
+        return own or self.trust.alias_of(link.chain_id, link.publisher) is not None
+
+    def reader(self, chain_id: int) -> RpcReader:
+        """The first node of the chain that answers at all; RpcUnavailable keeps why each did not."""
+        causes: list[str] = []
+        for url in self.config.nodes(chain_id, self.rpc):
+            reader = RpcReader(url)
+            try:
+                reader.chain_id()
+            except RpcUnavailable as error:
+                causes += error.causes or [error.message]
+                continue
+            return reader
+        raise RpcUnavailable(f"no RPC of chain {chain_id} answers", causes=causes)
+
+    def rpc_url(self, chain_id: int) -> str:
+        """The node that transactions go to."""
+        return self.config.nodes(chain_id, self.rpc)[0]
+
+    # --- publishing ----------------------------------------------------------------------------
+
+    def publishing_chain(self) -> int:
+        """The chain to publish on: the one named, else the default, else the named RPC's own."""
+        if self.chain_id is not None:
+            return self.chain_id
+        environment = os.environ.get("INTEGRITY_CHAIN", "")
+        if environment:
+            if not environment.isdigit():
+                raise UsageError(f"INTEGRITY_CHAIN is {environment!r}, and a chain id is a number")
+            return int(environment)
+        default = self.config.default_chain
+        if default is not None:
+            return default
+        if self.rpc:
+            return RpcReader(self.rpc[0]).chain_id()
+        raise UsageError(
+            "no chain is named to publish on",
+            next="Start a development chain with `integrity chain start`, name one with --chain "
+            f"and --rpc, or set default_chain in {self.home.config_file}.",
+        )
+
+    def key(self, name: str | None) -> KeyInfo:
+        """The key to sign with: the one named, else the default, else the only one."""
+        keystore, default = self.keystore, self.config.default_key
+        if name or default:
+            return keystore.find(name or str(default))
+        keys = keystore.list()
+        if len(keys) == 1:
+            return keys[0]
+        if not keys:
+            raise KeyRefused(
+                "this home has no key to publish with",
+                next="Make one with `integrity key new`, or start a development chain with "
+                "`integrity chain start`.",
+            )
+        raise KeyRefused(
+            f"this home has {len(keys)} keys and no default one",
+            next=f"Name one with --key, or set default_key in {self.home.config_file}.",
+        )

@@ -1,0 +1,62 @@
+"""What stands beside the data: ``NAME.integrity``, the manifest of the folder NAME."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from integrity.core.reading import read_header
+from integrity.disk.system import sync_directory
+from integrity.errors import FormatError
+
+SUFFIX = ".integrity"
+_CHUNK = 1 << 20
+
+
+def sidecar_path(folder: Path) -> Path:
+    """Where the manifest of a folder stands."""
+    absolute = folder.absolute()
+    return absolute.with_name(absolute.name + SUFFIX)
+
+
+def read_chunks(path: Path) -> Iterator[bytes]:
+    """A file's bytes; OSError as from the system."""
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
+def write_sidecar(folder: Path, chunks: Iterable[bytes], warnings: list[str]) -> Path | None:
+    """Write the manifest beside its folder, in one step. Never over something that is no manifest,
+    and never an error: what could not be done is added to ``warnings``.
+    """
+    path = sidecar_path(folder)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        if path.is_symlink() or (path.exists() and not _is_manifest(path)):
+            warnings.append(f"{str(path)!r} is not a manifest; it was left alone")
+            return None
+        try:
+            with part.open("xb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+        sync_directory(os.fspath(path.parent))
+    except OSError as error:
+        warnings.append(f"the manifest was not written to {str(path)!r}: {error.strerror or error}")
+        return None
+    return path
+
+
+def _is_manifest(path: Path) -> bool:
+    try:
+        read_header(read_chunks(path))
+    except FormatError:
+        return False
+    return True

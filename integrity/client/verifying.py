@@ -1,0 +1,155 @@
+"""Verifying what is on this disk: against a record, or against a manifest alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from integrity.client.manifests import ManifestFile
+from integrity.client.resolving import latest_manifest, resolve
+from integrity.client.session import Session
+from integrity.client.sidecars import sidecar_path
+from integrity.core.links import Link
+from integrity.core.manifest import Header
+from integrity.disk.comparing import Comparison, Problem
+from integrity.disk.system import Signature
+from integrity.errors import IntegrityError, SourcesUnavailable, UsageError
+from integrity.fetch.engine import Fetcher
+from integrity.ports import Progress, Report, Source
+from integrity.store.database import Store
+from integrity.verifier.content import manifest_digest
+from integrity.verifier.record import Record
+
+VERIFIED, FAILED, UNKNOWN, UNCHANGED = "verified", "failed", "unknown", "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """``verdict`` is ``verified``, ``failed`` (there is evidence) or ``unknown`` (something could
+    not be read). ``against`` says what it was held against: ``record`` or ``manifest``. ``extra``
+    are files that the release does not have; they are reported and do no harm.
+    """
+
+    verdict: str
+    against: str
+    header: Header
+    manifest: bytes
+    record: Record | None
+    files: int
+    size: int
+    problems: list[Problem] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+
+
+def verify(
+    session: Session,
+    path: Path,
+    link: Link | None = None,
+    *,
+    manifest: Path | None = None,
+    sources: tuple[Source, ...] = (),
+    report: Report | None = None,
+) -> Verification:
+    """Hash everything at ``path`` and hold it against the link's record (steps 1 to 8), or against
+    a manifest file alone, which proves nothing about who made it.
+
+    With a link the manifest is the one beside the folder, or in this home's store, or is fetched
+    from ``sources``. Raises what resolving raises, ManifestMismatch, ManifestInvalid, WrongRelease,
+    SourcesUnavailable; of a broken manifest file FormatError.
+    """
+    if (link is None) == (manifest is None):
+        raise UsageError("name either a link or a manifest to verify against")
+    if not path.exists():
+        raise UsageError(f"there is nothing at {str(path)!r}")
+    with ManifestFile(session) as file:
+        record = None
+        if link is None:
+            assert manifest is not None
+            file.copy(manifest)
+            header = file.check_alone()
+            digest = manifest_digest(file.chunks)
+        else:
+            fetcher = Fetcher(sources, threads=1)
+            record, header = bring_manifest(session, file, link, fetcher, beside=path)
+            digest = record.manifest
+        problems, extra, signatures = compare(path, file, header, report)
+    verdict = VERIFIED
+    if problems:
+        verdict = FAILED if any(problem.certain for problem in problems) else UNKNOWN
+    elif record is not None:
+        session.remembered.keep(path, digest, signatures)
+    return Verification(
+        verdict, "manifest" if record is None else "record", header, digest, record,
+        header.files, header.size, problems, extra,
+    )  # fmt: skip
+
+
+def compare(
+    path: Path, file: ManifestFile, header: Header, report: Report | None
+) -> tuple[list[Problem], list[str], list[Signature]]:
+    """Steps 7 and 8 on a folder: its problems, the files that are too many, and every file's stat."""
+    problems: list[Problem] = []
+    signatures: list[Signature] = []
+    comparison = Comparison(path, file.entries())
+    for number, checked in enumerate(comparison):
+        problems += checked.problems
+        if checked.signature is not None:
+            signatures.append(checked.signature)
+        if report and number % 256 == 0:
+            report(Progress("verifying", comparison.hashed_bytes, header.size))
+    if report:
+        report(Progress("verifying", header.size, header.size))
+    return problems, comparison.extra, signatures
+
+
+def bring_manifest(
+    session: Session, file: ManifestFile, link: Link, fetcher: Fetcher, beside: Path
+) -> tuple[Record, Header]:
+    """The link's record and its checked manifest: from beside ``beside``, from this home's store, or
+    from the fetcher's sources, wherever its digest is found first.
+    """
+    if link.version is None:
+        digest = latest_manifest(session, link)
+        _bring(session, file, digest, fetcher, beside)
+        record = resolve(session, link, version_hint=_version(file))
+        if record.manifest != digest:
+            _bring(session, file, record.manifest, fetcher, beside)
+    else:
+        record = resolve(session, link)
+        _bring(session, file, record.manifest, fetcher, beside)
+    names = (record.publisher, record.package, record.version)
+    return record, file.check(record.manifest, names)
+
+
+def _version(file: ManifestFile) -> str | None:
+    try:
+        return file.header().version
+    except IntegrityError:
+        return None
+
+
+def _bring(
+    session: Session, file: ManifestFile, digest: bytes, fetcher: Fetcher, beside: Path
+) -> None:
+    candidate = sidecar_path(beside)
+    if candidate.is_file():
+        file.copy(candidate)
+        if _digest(file) == digest:
+            return
+    if session.home.store.is_file():
+        with Store(session.home.store) as store:
+            if file.take(store.node, digest):
+                return
+    if not fetcher.tallies:
+        raise SourcesUnavailable(
+            f"the manifest {digest.hex()} is neither beside the data nor in this home's store",
+            next=f"Put it at {str(candidate)!r}, or name a source that has it with --from.",
+        )
+    file.fetch(fetcher, digest)
+
+
+def _digest(file: ManifestFile) -> bytes | None:
+    try:
+        return manifest_digest(file.chunks)
+    except IntegrityError:
+        return None

@@ -1,0 +1,1 @@
+"""The format itself: pure functions over bytes and text. Nothing here opens, connects or asks the time."""

@@ -1,0 +1,159 @@
+"""The directory tree of a release, built from its files in the order of the manifest.
+
+Files arrive sorted by the UTF-8 bytes of their paths, so a directory is complete as soon as a path
+outside it arrives, and only the directories above the current file are held. A directory of many
+entries puts them down in a scratch, sorted; so memory stays bounded whatever the release's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from integrity.core.dagpb import link_body_size, varint
+from integrity.core.paths import PATH_LIMIT, check_part, fold
+from integrity.core.sorting import ExternalSorter, Scratch
+from integrity.core.unixfs import (
+    SHARD_THRESHOLD,
+    Emit,
+    Node,
+    directory_node,
+    drop,
+    name_hash,
+    plain_directory_size,
+    sharded_directory_node,
+)
+from integrity.errors import LimitExceeded, NameCollision, NonCanonical
+
+_CID_SIZE = 36
+_TSIZE_SIZE = 8
+_HASH_SIZE = 8
+_TAIL = _CID_SIZE + _TSIZE_SIZE
+
+
+class TreeBuilder:
+    """Feed every file with :meth:`add`, then ask :meth:`finish` for the content root.
+
+    Refuses unsafe paths, paths out of order or given twice, and names that collide.
+    """
+
+    def __init__(self, scratch: Scratch, emit: Emit = drop) -> None:
+        self._scratch = scratch
+        self._emit = emit
+        self._last = b""
+        self._prefix = ""
+        self._open = [_Directory("", scratch)]
+
+    def add(self, path: str, node: Node) -> None:
+        """Add the file ``path``, whose root is ``node``.
+
+        Raises UnsafePath, NameCollision, LimitExceeded, or NonCanonical when out of order.
+        """
+        raw = path.encode("utf-8", "surrogatepass")
+        if len(raw) > PATH_LIMIT:
+            raise LimitExceeded(f"a path of more than {PATH_LIMIT} bytes: {path[:80]!r}…")
+        if raw <= self._last:
+            what = "twice" if raw == self._last else "out of order"
+            raise NonCanonical(f"the path {path[:200]!r} stands {what}; paths are sorted by bytes")
+        self._last = raw
+        while not path.startswith(self._prefix):
+            self._close()
+        rest = path[len(self._prefix) :]
+        if "/" in rest:
+            *folders, rest = rest.split("/")
+            for name in folders:
+                check_part(name, path)
+                self._open.append(_Directory(name, self._scratch))
+                self._prefix += name + "/"
+        check_part(rest, path)
+        self._open[-1].add(rest, node)
+
+    def _close(self) -> None:
+        directory = self._open.pop()
+        node = directory.finish(self._prefix, self._emit)
+        self._prefix = self._prefix[: len(self._prefix) - len(directory.name) - 1]
+        self._open[-1].add(directory.name, node)
+
+    def finish(self) -> Node:
+        """Close everything that is open; the root directory's node."""
+        while len(self._open) > 1:
+            self._close()
+        return self._open[0].finish("", self._emit)
+
+
+class _Directory:
+    """The entries of one open directory: by name while it is small, by hash once it is sharded."""
+
+    def __init__(self, name: str, scratch: Scratch) -> None:
+        self.name = name
+        self._scratch = scratch
+        self._small: list[bytes] = []
+        self._folded: ExternalSorter | list[bytes] = []
+        self._by_hash: ExternalSorter | None = None
+        self._link_sizes = 0
+
+    def add(self, name: str, node: Node) -> None:
+        raw = name.encode()
+        tail = bytes(node.cid) + node.tsize.to_bytes(_TSIZE_SIZE, "big")
+        body = link_body_size(len(raw), node.tsize)
+        self._link_sizes += 1 + len(varint(body)) + body
+        if self._by_hash is None:
+            # NUL sorts below every byte of a name, so these sort as their names do.
+            self._small.append(raw + b"\0" + tail)
+            if plain_directory_size(self._link_sizes) > SHARD_THRESHOLD:
+                self._shard()
+        else:
+            self._add_sharded(raw, tail)
+
+    def _shard(self) -> None:
+        self._by_hash = ExternalSorter(self._scratch)
+        self._folded = ExternalSorter(self._scratch)
+        small, self._small = self._small, []
+        for record in small:
+            self._add_sharded(record[: -_TAIL - 1], record[-_TAIL:])
+
+    def _add_sharded(self, raw: bytes, tail: bytes) -> None:
+        assert self._by_hash is not None
+        assert isinstance(self._folded, ExternalSorter)
+        self._by_hash.add(name_hash(raw) + raw + b"\0" + tail)
+        self._folded.add(_fold_record(raw))
+
+    def finish(self, prefix: str, emit: Emit) -> Node:
+        if self._by_hash is None:
+            self._small.sort()
+            self._folded = sorted(_fold_record(record[: -_TAIL - 1]) for record in self._small)
+            _check_folded(self._folded, prefix)
+            return directory_node([_entry(record) for record in self._small], emit)
+        _check_folded(self._folded, prefix)
+        return sharded_directory_node(_hashed(self._by_hash), emit)
+
+
+def _entry(record: bytes) -> tuple[bytes, bytes, int]:
+    return (
+        record[: -_TAIL - 1],
+        record[-_TAIL:-_TSIZE_SIZE],
+        int.from_bytes(record[-_TSIZE_SIZE:], "big"),
+    )
+
+
+def _hashed(records: ExternalSorter) -> Iterator[tuple[bytes, bytes, bytes, int]]:
+    for record in records:
+        yield (record[:_HASH_SIZE], *_entry(record[_HASH_SIZE:]))
+
+
+def _fold_record(raw: bytes) -> bytes:
+    return fold(raw.decode()).encode() + b"\0" + raw
+
+
+def _check_folded(records: ExternalSorter | list[bytes], prefix: str) -> None:
+    """Refuse two entries of one directory whose folded names are equal."""
+    last, last_name = None, b""
+    for record in records:
+        folded, name = record.split(b"\0")
+        if folded == last:
+            one, other = prefix + last_name.decode(), prefix + name.decode()
+            if one == other:
+                message = f"the path {one!r} is a file and a folder at once"
+            else:
+                message = f"the paths {one!r} and {other!r} differ only in case or Unicode form"
+            raise NameCollision(message, evidence={"paths": [one, other]})
+        last, last_name = folded, name

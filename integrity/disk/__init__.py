@@ -1,0 +1,1 @@
+"""The disk: walking folders, hashing them on all cores, staging downloads."""

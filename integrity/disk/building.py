@@ -1,0 +1,230 @@
+"""A folder read once, from disk to pieces to a manifest; nothing is kept in memory that grows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from integrity.core.manifest import FileEntry, Header, encode_file, encode_header
+from integrity.core.names import check_package, check_version, parse_address
+from integrity.core.pieces import PIECE_SIZE
+from integrity.core.reading import ManifestDigest, iter_files
+from integrity.core.tree import TreeBuilder
+from integrity.core.unixfs import file_node
+from integrity.disk.hashing import Hashed, Hasher, Job
+from integrity.disk.scratch import TemporaryScratch
+from integrity.disk.system import Signature, signature
+from integrity.disk.walk import Found, Walker
+from integrity.errors import DiskError, PathRefused, SourceChanged
+from integrity.ports import Progress, Report
+
+_SIGNATURE = struct.Struct("<QqqQQ")
+_NODE = struct.Struct("<32sI")
+_COPY = 1 << 20
+_REPORT_EVERY = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What a release is to be called. Checked when it is made: FormatError, AddressMalformed."""
+
+    publisher: str
+    package: str
+    version: str
+    meta: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "publisher", parse_address(self.publisher))
+        check_package(self.package)
+        check_version(self.version)
+
+
+class ReleaseBuilder:
+    """Use as a context manager; its temporary files are gone at the end.
+
+    After :meth:`build`: the header, the manifest's digest, its bytes by :meth:`chunks`, and what a
+    store needs to serve the release from where it is.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        naming: Naming,
+        scratch_folder: Path | None = None,
+        *,
+        follow_symlinks: bool = False,
+        whole_digests: bool = True,
+    ) -> None:
+        self.root = root
+        self.header: Header
+        self.digest = b""
+        self._naming = naming
+        self._walker = Walker(root, follow_symlinks=follow_symlinks)
+        self._follow = follow_symlinks
+        self._whole = whole_digests
+        self._scratch_folder = scratch_folder
+        self._folder: Path | None = None
+
+    def __enter__(self) -> ReleaseBuilder:
+        self._folder = Path(tempfile.mkdtemp(prefix="release-", dir=self._scratch_folder))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def empty_folders(self) -> list[str]:
+        """Folders that were left out because no file is in them."""
+        return self._walker.empty
+
+    # --- building ------------------------------------------------------------------------------
+
+    def build(self, report: Report | None = None) -> Header:
+        """Read, hash and write the manifest.
+
+        Raises PathRefused, UnsafePath, NameCollision, SourceChanged, FormatError or DiskError.
+        """
+        try:
+            with (
+                self._open("body", "wb") as body,
+                self._open("signatures", "wb") as signatures,
+                self._open("nodes", "wb") as nodes,
+                TemporaryScratch(self._scratch_folder) as scratch,
+            ):
+                tree = TreeBuilder(scratch, _spool(nodes))
+                files = size = 0
+                for entry, stat_when_read in self._entries(report):
+                    tree.add(entry.path, file_node(entry.size, entry.digests, _spool(nodes)))
+                    body.write(encode_file(entry))
+                    signatures.write(_SIGNATURE.pack(*stat_when_read))
+                    files += 1
+                    size += entry.size
+                if not files:
+                    raise PathRefused(f"no file is in {str(self.root)!r}, so there is no release")
+                root = tree.finish()
+            self.header = Header(
+                self._naming.publisher, self._naming.package, self._naming.version,
+                root.cid, files, size, meta=self._naming.meta,
+            )  # fmt: skip
+            self._assemble()
+        except OSError as error:
+            raise DiskError(f"no room for temporary data: {error.strerror or error}") from error
+        return self.header
+
+    def _entries(self, report: Report | None) -> Iterator[tuple[FileEntry, Signature]]:
+        total = self._total() if report else None
+        with Hasher[tuple[str, bool, Signature]](whole=self._whole) as hasher:
+            for number, hashed in enumerate(hasher.run(self._jobs())):
+                yield self._entry(hashed)
+                if report and (number % _REPORT_EVERY == 0 or hashed.size > PIECE_SIZE):
+                    report(Progress("hashing", hasher.hashed_bytes, total))
+            if report:
+                report(Progress("hashing", hasher.hashed_bytes, total))
+
+    def _total(self) -> int:
+        walker = Walker(self.root, follow_symlinks=self._follow)
+        return sum(found.info.st_size for found in walker)
+
+    def _jobs(self) -> Iterator[Job[tuple[str, bool, Signature]]]:
+        for found in self._walker:
+            item = (found.path, found.executable, signature(found.info))
+            yield Job(item, _open_found(found), found.info.st_size)
+
+    def _entry(self, hashed: Hashed[tuple[str, bool, Signature]]) -> tuple[FileEntry, Signature]:
+        path, executable, before = hashed.item
+        if hashed.error is not None:
+            raise PathRefused(f"cannot read {path!r}: {hashed.error.strerror or hashed.error}")
+        if hashed.after != before or hashed.length != hashed.size:
+            raise _changed(path)
+        also = {} if hashed.whole is None else {"sha256": hashed.whole.hex()}
+        return FileEntry(path, hashed.size, hashed.digests, executable, also), before
+
+    def _assemble(self) -> None:
+        """Put the header before the body, and take the digest of both."""
+        with self._open("manifest", "wb") as manifest, self._open("nodes", "ab") as nodes:
+            digest = ManifestDigest(_spool(nodes))
+            for chunk in (encode_header(self.header), *_chunks(self._path("body"))):
+                manifest.write(chunk)
+                digest.update(chunk)
+            self.digest = digest.finish()
+        self._path("body").unlink()
+
+    # --- what was built ------------------------------------------------------------------------
+
+    def chunks(self) -> Iterator[bytes]:
+        """The manifest's bytes."""
+        return _chunks(self._path("manifest"))
+
+    def unchanged_files(self) -> Iterator[tuple[FileEntry, str, Signature]]:
+        """Every file with its absolute path and stat, looked at once more: SourceChanged if any
+        file was touched since it was hashed.
+        """
+        base = os.path.realpath(self.root)
+        single = os.path.isfile(base)
+        with self._open("signatures", "rb") as signatures:
+            for entry in iter_files(self.chunks()):
+                before = _SIGNATURE.unpack(signatures.read(_SIGNATURE.size))
+                path = base if single else os.path.join(base, *entry.path.split("/"))
+                try:
+                    now = signature(os.stat(path, follow_symlinks=self._follow or single))
+                except OSError as error:
+                    raise _changed(entry.path) from error
+                if now != before:
+                    raise _changed(entry.path)
+                yield entry, path, now
+
+    def nodes(self) -> Iterator[tuple[bytes, bytes]]:
+        """(digest, block) of every directory and file node, and of the manifest."""
+        with self._open("nodes", "rb") as nodes:
+            while head := nodes.read(_NODE.size):
+                digest, size = _NODE.unpack(head)
+                yield digest, nodes.read(size)
+
+    def _path(self, name: str) -> Path:
+        assert self._folder is not None, "the builder is used outside its with"
+        return self._folder / name
+
+    def _open(self, name: str, mode: str) -> BinaryIO:
+        return self._path(name).open(mode)  # type: ignore[return-value]
+
+
+def _spool(file: BinaryIO) -> Callable[[bytes, bytes], None]:
+    def emit(digest: bytes, block: bytes) -> None:
+        file.write(_NODE.pack(digest, len(block)))
+        file.write(block)
+
+    return emit
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_COPY):
+            yield chunk
+
+
+def _open_found(found: Found) -> int:
+    try:
+        return found.open()
+    except OSError as error:
+        raise PathRefused(
+            f"cannot read {found.path!r}: {error.strerror or error}",
+            next="Mend its permissions, then publish again.",
+            evidence={"path": found.path},
+        ) from error
+
+
+def _changed(path: str) -> SourceChanged:
+    return SourceChanged(f"{path!r} changed while it was read", evidence={"path": path})

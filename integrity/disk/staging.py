@@ -1,0 +1,106 @@
+"""The folder beside the target in which a download grows until it is whole.
+
+``OUT.part/tree`` holds the files, ``OUT.part/lock`` says who works on them. The tree is renamed to
+``OUT`` in one step once everything in it is verified and durable; until then OUT is not touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+
+import filelock
+
+from integrity.disk.system import sync_directory, sync_file_system
+from integrity.errors import DiskError, Locked, PathRefused
+
+_OURS = {"lock", "tree"}
+
+
+class Staging:
+    """Use as a context manager; what is in the tree stays when it is left without finishing."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self._part = target.with_name(target.name + ".part")
+        self.tree = self._part / "tree"
+        self._lock = filelock.FileLock(self._part / "lock", timeout=0)
+
+    def __enter__(self) -> Staging:
+        try:
+            if self._part.is_symlink() or (self._part.exists() and not self._part.is_dir()):
+                raise PathRefused(f"{str(self._part)!r} is in the way, and is not a folder of ours")
+            self._part.mkdir(parents=True, exist_ok=True)
+            foreign = {name for name in os.listdir(self._part) if name not in _OURS}
+            if foreign:
+                raise PathRefused(
+                    f"{str(self._part)!r} holds {min(foreign)!r}, which is not ours",
+                    next="Move that folder away, or choose another target with -o.",
+                )
+            self._lock.acquire()
+            if self.tree.is_symlink():
+                raise PathRefused(f"{str(self.tree)!r} is a symbolic link; remove it")
+            self.tree.mkdir(exist_ok=True)
+        except filelock.Timeout as error:
+            raise Locked(f"another process is downloading into {str(self.target)!r}") from error
+        except OSError as error:
+            self._lock.release()
+            raise _disk_error(self._part, error) from error
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+        with contextlib.suppress(OSError):
+            if self.tree.is_dir() and any(self.tree.iterdir()):
+                return
+        # Nothing was kept: leave nothing behind.
+        self._clear()
+
+    def finish(self) -> None:
+        """Make the tree durable, then give it its final name. Raises DiskError; nothing is lost."""
+        try:
+            sync_file_system(os.fspath(self.tree))
+            if os.name != "posix" and self.target.is_dir():
+                self.target.rmdir()  # Windows does not rename onto an empty folder
+            os.rename(self.tree, self.target)
+            sync_directory(os.fspath(self.target.parent))
+        except OSError as error:
+            raise _disk_error(self.target, error) from error
+
+    def _clear(self) -> None:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(self._part)
+
+
+def _disk_error(path: Path, error: OSError) -> DiskError:
+    return DiskError(f"cannot write {str(path)!r}: {error.strerror or error}")
+
+
+def check_target(target: Path) -> bool:
+    """Whether the target is a folder with something in it. Raises PathRefused for anything else
+    that stands there, as it would have to be overwritten.
+    """
+    try:
+        if target.is_symlink() and not target.exists():
+            raise PathRefused(f"{str(target)!r} is a symbolic link that leads nowhere")
+        if not target.exists():
+            return False
+        if not target.is_dir():
+            raise PathRefused(
+                f"{str(target)!r} is a file, and a release is a folder",
+                next="Choose another folder with -o.",
+            )
+        return any(target.iterdir())
+    except OSError as error:
+        raise PathRefused(f"cannot look at {str(target)!r}: {error.strerror or error}") from error

@@ -1,0 +1,133 @@
+"""What operating systems do differently, each with a portable way beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import stat
+import sys
+from collections.abc import Iterator
+
+HAS_DIR_FD = os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd
+NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
+_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
+# A FIFO or a device put in a file's place must not block the open.
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+
+Signature = tuple[int, int, int, int, int]
+"""What tells that a file was not touched: size, mtime, ctime (both ns), inode, device."""
+
+
+def signature(info: os.stat_result) -> Signature:
+    """The signature of a file by its stat."""
+    return (info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, info.st_dev)
+
+
+def regular_signature(info: os.stat_result | None) -> Signature | None:
+    """The signature of a regular file; None for anything else, or nothing."""
+    return signature(info) if info is not None and stat.S_ISREG(info.st_mode) else None
+
+
+def open_read(path: str | bytes, *, dir_fd: int | None = None, follow: bool = False) -> int:
+    """A descriptor for reading; a symbolic link at the end is an OSError unless ``follow``."""
+    flags = os.O_RDONLY | _CLOEXEC | _BINARY | _NONBLOCK | (0 if follow else NOFOLLOW)
+    return os.open(path, flags, dir_fd=dir_fd)
+
+
+def open_directory(path: str | bytes, *, dir_fd: int | None = None, follow: bool = False) -> int:
+    """A descriptor of a directory (POSIX); a symbolic link is an OSError unless ``follow``."""
+    flags = os.O_RDONLY | _CLOEXEC | _DIRECTORY | (0 if follow else NOFOLLOW)
+    return os.open(path, flags, dir_fd=dir_fd)
+
+
+def open_write(path: str | bytes, *, dir_fd: int | None = None, executable: bool = False) -> int:
+    """A descriptor for reading and writing, made if it is not there; never through a link."""
+    flags = os.O_RDWR | os.O_CREAT | _CLOEXEC | _BINARY | _NONBLOCK | NOFOLLOW
+    fd = os.open(path, flags, 0o777 if executable else 0o666, dir_fd=dir_fd)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.ELOOP, "not a regular file", path)
+    return fd
+
+
+if hasattr(os, "preadv"):
+
+    def read_at(fd: int, buffer: memoryview, offset: int) -> int:
+        """Fill the buffer from ``offset`` -> bytes read, fewer than its size only at the end."""
+        done = os.preadv(fd, [buffer], offset)
+        while 0 < done < len(buffer):
+            more = os.preadv(fd, [buffer[done:]], offset + done)
+            if not more:
+                break
+            done += more
+        return done
+
+    def write_at(fd: int, data: memoryview, offset: int) -> None:
+        """Write all of ``data`` at ``offset``."""
+        done = os.pwrite(fd, data, offset)
+        while done < len(data):
+            done += os.pwrite(fd, data[done:], offset + done)
+
+else:  # Windows: no positional reads, so one at a time
+    import threading
+
+    _seek_lock = threading.Lock()
+
+    def read_at(fd: int, buffer: memoryview, offset: int) -> int:
+        """Fill the buffer from ``offset`` -> bytes read, fewer than its size only at the end."""
+        done = 0
+        with _seek_lock:
+            os.lseek(fd, offset, os.SEEK_SET)
+            while done < len(buffer):
+                data = os.read(fd, len(buffer) - done)
+                if not data:
+                    break
+                buffer[done : done + len(data)] = data
+                done += len(data)
+        return done
+
+    def write_at(fd: int, data: memoryview, offset: int) -> None:
+        """Write all of ``data`` at ``offset``."""
+        with _seek_lock:
+            os.lseek(fd, offset, os.SEEK_SET)
+            while data:
+                data = data[os.write(fd, data) :]
+
+
+def sync_file_system(path: str) -> None:
+    """Make everything written on the file system of ``path`` durable; raises OSError."""
+    if sys.platform == "linux":
+        fd = os.open(path, os.O_RDONLY | _CLOEXEC)
+        try:
+            libc = ctypes.CDLL(None, use_errno=True)
+            if libc.syncfs(fd) != 0:
+                code = ctypes.get_errno()
+                raise OSError(code, os.strerror(code), path)
+        finally:
+            os.close(fd)
+    elif hasattr(os, "sync"):
+        os.sync()
+
+
+def sync_directory(path: str) -> None:
+    """Make a rename inside ``path`` durable, where directories can be synced at all."""
+    if os.name == "posix":
+        fd = open_directory(path, follow=True)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+@contextlib.contextmanager
+def private_umask() -> Iterator[None]:
+    """New files are for their owner only."""
+    old = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(old)

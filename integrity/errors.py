@@ -1,0 +1,283 @@
+"""Every error this library raises on purpose, in the families that are never blurred.
+
+* :class:`FormatError` - *malformed*: the bytes or the text are not what the specification allows.
+* :class:`VerificationError` - *does not verify*: evidence of wrong data; ``evidence`` holds it.
+* :class:`UnavailableError` - *could not check*: nothing was proven either way; ``causes`` holds why.
+* :class:`RefusedError` - the request itself is refused (a file, a name, a key the user gave).
+
+A message says what happened and to what; ``next`` says what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+
+class IntegrityError(Exception):
+    """Base of all errors raised on purpose.
+
+    ``evidence`` is a flat map of what was seen, ``causes`` are the messages of the errors behind
+    this one, one for each source or node that was asked.
+    """
+
+    family: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+    default_next: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        next: str | None = None,  # noqa: A002 - the word users read in the JSON
+        evidence: Mapping[str, Any] | None = None,
+        causes: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.next = self.default_next if next is None else next
+        self.evidence: dict[str, Any] = dict(evidence or {})
+        self.causes: list[str] = list(causes)
+
+    @property
+    def name(self) -> str:
+        """The class's name, which stands in ``--json`` answers."""
+        return type(self).__name__
+
+
+# --- malformed ---------------------------------------------------------------------------------
+
+
+class FormatError(IntegrityError):
+    """The input is not what the specification allows (spec v1); nothing is said about whose fault."""
+
+    family = "malformed"
+    exit_code = 2
+    default_next = "Ask whoever made it for a well-formed one; nothing was changed here."
+
+
+class NonCanonical(FormatError):
+    """The value is readable, but not written in the one form the specification allows."""
+
+
+class LimitExceeded(FormatError):
+    """A stated limit of the specification is exceeded."""
+
+
+class HashUnsupported(FormatError):
+    """A digest is of another kind or length than SHA-256 of 32 bytes."""
+
+
+class UnsafePath(FormatError):
+    """A path could reach outside the release, or does not mean the same everywhere."""
+
+
+class NameCollision(UnsafePath):
+    """Two paths would be one and the same file on some file system."""
+
+
+class TotalsMismatch(FormatError):
+    """Sizes, counts or the content root do not agree with the manifest's own lines."""
+
+
+class LinkMalformed(FormatError):
+    """The text is not an ``integrity:`` link."""
+
+    default_next = (
+        "A link reads integrity:<chain id>:<publisher>/<package>@<version>; "
+        "copy it whole from where it was published."
+    )
+
+
+class AddressMalformed(FormatError):
+    """The text is not an Ethereum address, or its EIP-55 checksum fails."""
+
+    default_next = "Copy the whole address again: one wrong character changes who is meant."
+
+
+# --- does not verify ---------------------------------------------------------------------------
+
+
+class VerificationError(IntegrityError):
+    """There is evidence that the data is not what was recorded."""
+
+    family = "does not verify"
+    exit_code = 4
+    default_next = "Do not use this data; get it from another source."
+
+
+class ManifestMismatch(VerificationError):
+    """A manifest's bytes do not have the recorded digest."""
+
+
+class ManifestInvalid(VerificationError):
+    """A manifest has the recorded digest, but breaks the specification."""
+
+    default_next = "The publisher recorded a broken manifest; tell them. No source can mend it."
+
+
+class WrongRelease(VerificationError):
+    """A manifest has the recorded digest, but names another publisher, package or version."""
+
+
+class PieceMismatch(VerificationError):
+    """A piece's bytes do not have the digest that the manifest gives."""
+
+
+class SourcesLied(VerificationError):
+    """Pieces are missing, and the sources that were left sent wrong bytes for them."""
+
+    default_next = "Name another source with --from; the pieces that verified are kept."
+
+
+class PublisherMismatch(VerificationError):
+    """The link names another publisher than the one the person named."""
+
+    default_next = "Compare both addresses with the publisher's own site before you go on."
+
+
+class RegistryMismatch(VerificationError):
+    """What stands at the registry's address is not the registry."""
+
+    default_next = (
+        "Check that --rpc and the chain id are of the chain the release was published on."
+    )
+
+
+class Revoked(VerificationError):
+    """The release was revoked by its publisher."""
+
+    default_next = "Do not use it; look for a newer version with `integrity log`."
+
+
+# --- could not check ---------------------------------------------------------------------------
+
+
+class UnavailableError(IntegrityError):
+    """Nothing was proven either way."""
+
+    family = "could not check"
+    exit_code = 3
+    default_next = "Try again, or name another source or RPC."
+
+
+class RpcUnavailable(UnavailableError):
+    """The chain's RPC did not answer, or answered with an error."""
+
+    default_next = "Check that the node runs and that --rpc names it."
+
+
+class RpcAnswerInvalid(RpcUnavailable):
+    """The chain's RPC answered something that is not JSON-RPC, or is over the limits."""
+
+
+class ChainMismatch(UnavailableError):
+    """The RPC serves another chain than the one that is asked about."""
+
+    default_next = (
+        "Name an RPC of the right chain with --rpc, or mend [chains.<id>] in config.toml."
+    )
+
+
+class NoRpc(UnavailableError):
+    """No RPC is known for the chain."""
+
+
+class ReleaseNotFound(UnavailableError):
+    """One RPC says that there is no such record; that alone proves nothing."""
+
+    default_next = "Check the spelling of the link; a release just sent is seen once it is final."
+
+
+class Unfinalized(UnavailableError):
+    """The record is on the chain, but not yet in a finalized block."""
+
+    default_next = "Wait until the chain has finalized it, and try again."
+
+
+class UnknownPublisher(UnavailableError):
+    """The publisher is neither trusted by this home nor named by the person."""
+
+    default_next = "Name them with --publisher, or add them with `integrity trust add`."
+
+
+class SourcesUnavailable(UnavailableError):
+    """No source gave the bytes; ``causes`` keeps what each one said."""
+
+    default_next = "Name a source that has them with --from; what was verified is kept."
+
+
+class SourceError(UnavailableError):
+    """One source broke the protocol, refused, timed out or has not got what was asked."""
+
+
+class Locked(UnavailableError):
+    """Another process works on the same target."""
+
+    default_next = "Wait until it has ended, or choose another folder with -o."
+
+
+class DiskError(UnavailableError):
+    """The disk refused a read or a write."""
+
+    default_next = "Make room or mend the permissions, then run the same command: it resumes."
+
+
+class StoreError(UnavailableError):
+    """The embedded store cannot be used."""
+
+
+class ChainToolMissing(UnavailableError):
+    """A program the development chain needs is not there."""
+
+
+class Declined(UnavailableError):
+    """The person answered no."""
+
+    default_next = "Nothing was changed."
+
+
+class Interrupted(UnavailableError):
+    """Ctrl-C; what was verified so far is kept."""
+
+    exit_code = 130
+    default_next = "Run the same command again: it goes on where it stopped."
+
+
+# --- refused -----------------------------------------------------------------------------------
+
+
+class RefusedError(IntegrityError):
+    """The request cannot be carried out as it was given."""
+
+    family = "refused"
+    exit_code = 2
+    default_next = "Change the command as the message says; nothing was changed."
+
+
+class UsageError(RefusedError):
+    """An argument or a setting has a value that cannot be used."""
+
+
+class PathRefused(RefusedError):
+    """A file or folder that the user named cannot be published or written to."""
+
+
+class SourceChanged(RefusedError):
+    """A file changed while it was read; nothing was recorded."""
+
+    default_next = "Let whatever writes to it finish, then publish again; nothing was recorded."
+
+
+class ReleaseExists(RefusedError):
+    """The version is recorded already, with another content."""
+
+    default_next = "A version never changes its meaning: publish under a new version."
+
+
+class KeyRefused(RefusedError):
+    """A key cannot be used: wrong password, broken file, wrong chain."""
+
+
+class TransactionRefused(RefusedError):
+    """The registry or the chain refuses the transaction; nothing was sent."""

@@ -1,0 +1,1 @@
+"""Fetching: pieces from whoever has them, each checked before it is kept."""

@@ -1,0 +1,169 @@
+"""Where this user's things are kept, and what they have configured."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from integrity.disk.files import write_whole
+from integrity.errors import NoRpc, UsageError
+
+APP = "integrity"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folders of one user; ``INTEGRITY_HOME`` puts both into one place."""
+
+    config_folder: Path
+    data_folder: Path
+
+    @classmethod
+    def of_environment(cls, environ: Mapping[str, str] | None = None) -> Home:
+        """The home that ``INTEGRITY_HOME`` names, or else the platform's own folders."""
+        place = (os.environ if environ is None else environ).get("INTEGRITY_HOME")
+        if place:
+            return cls.at(Path(place))
+        return cls(
+            platformdirs.user_config_path(APP, appauthor=False),
+            platformdirs.user_data_path(APP, appauthor=False),
+        )
+
+    @classmethod
+    def at(cls, place: Path) -> Home:
+        """A home of its own in one folder."""
+        place = place.expanduser().absolute()
+        return cls(place, place)
+
+    @property
+    def config_file(self) -> Path:
+        return self.config_folder / "config.toml"
+
+    @property
+    def trust_file(self) -> Path:
+        return self.config_folder / "trust.toml"
+
+    @property
+    def keys(self) -> Path:
+        return self.data_folder / "keys"
+
+    @property
+    def store(self) -> Path:
+        return self.data_folder / "store.db"
+
+    @property
+    def chain(self) -> Path:
+        return self.data_folder / "chain"
+
+    @property
+    def journal(self) -> Path:
+        return self.data_folder / "journal"
+
+    def scratch_folder(self) -> Path:
+        """A folder for temporary data, beside the store so that it has the store's room."""
+        folder = self.data_folder / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What ``config.toml`` says; ``rpc`` gives each chain's nodes in the order to ask them."""
+
+    path: Path
+    default_chain: int | None = None
+    default_key: str | None = None
+    rpc: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, home: Home) -> Config:
+        """Read it; an absent file says nothing. Raises UsageError that names what is wrong."""
+        value = load_toml(home.config_file)
+        chains = value.get("chains", {})
+        chain, key = value.get("default_chain"), value.get("default_key")
+        where = home.config_file
+        unknown = set(value) - {"chains", "default_chain", "default_key"}
+        if unknown:
+            raise _broken(where, f"has the unknown setting {min(unknown)!r}")
+        if chain is not None and type(chain) is not int:
+            raise _broken(where, "has a default_chain that is no integer")
+        if key is not None and not isinstance(key, str):
+            raise _broken(where, "has a default_key that is no string")
+        if not isinstance(chains, dict):
+            raise _broken(where, "has chains that are no table")
+        return cls(
+            where, chain, key, {_chain_id(where, i): _rpc(where, i, c) for i, c in chains.items()}
+        )
+
+    def nodes(self, chain_id: int, given: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The RPC URLs to use: those given, else INTEGRITY_RPC, else the configured ones.
+
+        Raises NoRpc, whose ``next`` is the line to add.
+        """
+        environment = tuple(os.environ.get("INTEGRITY_RPC", "").split())
+        nodes = given or environment or self.rpc.get(chain_id, ())
+        if not nodes:
+            raise NoRpc(
+                f"no RPC is known for the chain {chain_id}",
+                next=f"Name a node with --rpc URL, or add to {self.path}: "
+                f'[chains.{chain_id}] and, below it, rpc = ["https://…"].',
+            )
+        return nodes
+
+
+def set_config(home: Home, changes: Mapping[str, Any]) -> None:
+    """Set top-level settings and, under ``chains``, those of single chains; keeps the rest as it is."""
+    import tomlkit  # only those who write need it
+
+    document = tomlkit.parse(read_text(home.config_file))
+    for key, value in changes.items():
+        if key != "chains":
+            document[key] = value
+            continue
+        chains = document.setdefault("chains", tomlkit.table(is_super_table=True))
+        for chain_id, settings in value.items():
+            table = chains.setdefault(str(chain_id), tomlkit.table())
+            table.update(settings)
+    write_whole(home.config_file, tomlkit.dumps(document).encode())
+
+
+def read_text(path: Path) -> str:
+    """A text file's content, empty when it is not there; raises UsageError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a dictionary, empty when it is not there; raises UsageError."""
+    try:
+        return tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise _broken(path, f"is not TOML: {error}") from error
+
+
+def _broken(path: Path, what: str) -> UsageError:
+    return UsageError(f"{path} {what}", next="Mend the file, or move it away to start anew.")
+
+
+def _chain_id(path: Path, text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise _broken(path, f"has [chains.{text}], but a chain id is a number")
+    return int(text)
+
+
+def _rpc(path: Path, chain: str, settings: object) -> tuple[str, ...]:
+    rpc = settings.get("rpc", []) if isinstance(settings, dict) else None
+    rpc = [rpc] if isinstance(rpc, str) else rpc
+    if not isinstance(rpc, list) or not all(isinstance(url, str) for url in rpc):
+        raise _broken(path, f"has [chains.{chain}] whose rpc is no list of URLs")
+    return tuple(rpc)

@@ -1,0 +1,1 @@
+"""Keys: v3 keystores through eth-account, and the unencrypted keys of development chains."""

@@ -1,0 +1,258 @@
+"""The keys of one home. The only module that handles private keys.
+
+A key is an encrypted v3 keystore (Web3 Secret Storage), or the key of a development chain, which is
+kept without a password and signs for that chain alone. Private keys never stand in messages,
+evidence or representations.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from integrity.core.names import parse_address
+from integrity.disk.files import write_whole
+from integrity.errors import AddressMalformed, KeyRefused, LimitExceeded
+
+DEVELOPMENT_CHAIN = 31337
+
+SCRYPT_MEMORY_LIMIT = 1 << 30
+"""Bytes that opening a keystore may take (128 * n * r): four times what common wallets use."""
+
+SCRYPT_PARALLEL_LIMIT = 16
+PBKDF2_ROUNDS_LIMIT = 10_000_000
+_FILE_LIMIT = 64 << 10
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+Password = Callable[[str], str]
+"""Asked for a key's password only when it is needed; given the key's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """A key without its secret. ``development`` keys have no password."""
+
+    name: str
+    address: str
+    development: bool
+    path: Path
+
+
+class Signer:
+    """Signs transactions with one key; what it holds never shows."""
+
+    def __init__(self, info: KeyInfo, secret: bytes) -> None:
+        self.info = info
+        self.address = info.address
+        self.__secret = secret
+
+    def __repr__(self) -> str:
+        return f"Signer({self.address})"
+
+    def sign_transaction(self, transaction: Mapping[str, Any]) -> tuple[bytes, bytes]:
+        """The signed transaction and its hash, as bytes. A development key signs for 31337 alone."""
+        if self.info.development and transaction.get("chainId") != DEVELOPMENT_CHAIN:
+            raise KeyRefused(
+                f"the key {self.info.name!r} is kept without a password, for the development "
+                f"chain {DEVELOPMENT_CHAIN} alone, and the chain id is {transaction.get('chainId')}",
+                next="Make a key with `integrity key new`, and name it with --key.",
+            )
+        from eth_account import Account  # 0.6 s, and only signing needs it
+
+        signed = Account.sign_transaction(dict(transaction), self.__secret)
+        return bytes(signed.raw_transaction), bytes(signed.hash)
+
+
+class Keystore:
+    """The folder of keys of one home."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def list(self) -> list[KeyInfo]:
+        """Every key, sorted by name; raises KeyRefused when a file is broken."""
+        if not self._folder.is_dir():
+            return []
+        return [self._info(path) for path in sorted(self._folder.glob("*.json"))]
+
+    def find(self, name: str) -> KeyInfo:
+        """The key of this name or address; raises KeyRefused when there is none."""
+        for info in self.list():
+            if name in (info.name, info.address, info.address.lower()):
+                return info
+        raise KeyRefused(
+            f"this home has no key {name!r}",
+            next="`integrity key list` shows those it has; `integrity key new` makes one.",
+        )
+
+    def open(self, info: KeyInfo, password: Password) -> Signer:
+        """Unlock a key. Raises KeyRefused for a wrong password, LimitExceeded for one that would
+        take more memory or time than a keystore may.
+        """
+        return Signer(info, self._unlock(info, password))
+
+    def _unlock(self, info: KeyInfo, password: Password) -> bytes:
+        value = _read(info.path)
+        if info.development:
+            return _secret_of(info.path, value)
+        _check_cost(info.path, value)
+        from eth_account import Account
+
+        try:
+            return bytes(Account.decrypt(value, password(info.name)))
+        except (ValueError, KeyError, TypeError, NotImplementedError) as error:
+            # The library's own text could hold what was typed; it is not passed on.
+            raise KeyRefused(
+                f"the key {info.name!r} does not open: the password is wrong, or the file is damaged",
+                next="Try again; the password is asked for, or read from INTEGRITY_PASSWORD_FILE.",
+            ) from (None if isinstance(error, ValueError) else error)
+
+    def create(self, name: str | None, password: str) -> KeyInfo:
+        """A new random key, encrypted."""
+        from eth_account import Account
+
+        account = Account.create()
+        return self._keep_encrypted(name, account.address, bytes(account.key), password)
+
+    def create_development(self, name: str) -> KeyInfo:
+        """A new random key for the development chain, without a password."""
+        from eth_account import Account
+
+        account = Account.create()
+        value = {
+            "address": account.address,
+            "development_chain": DEVELOPMENT_CHAIN,
+            "private_key": "0x" + bytes(account.key).hex(),
+        }
+        return self._keep(name, value)
+
+    def import_file(self, name: str | None, source: Path, password: Password) -> KeyInfo:
+        """Take in an encrypted v3 keystore as it is, once its password has opened it, or a file
+        that holds 64 hex digits, which is then encrypted.
+        """
+        text = _read_text(source)
+        secret = text.strip().removeprefix("0x")
+        if re.fullmatch(r"[0-9a-fA-F]{64}", secret):
+            from eth_account import Account
+
+            try:
+                account = Account.from_key(bytes.fromhex(secret))
+            except ValueError:
+                raise KeyRefused(f"{source} holds no valid private key") from None
+            return self._keep_encrypted(
+                name, account.address, bytes(account.key), password(name or account.address)
+            )
+        value = _parse(source, text)
+        info = KeyInfo(name or source.stem, _address_of(source, value), False, source)
+        opened = self._unlock(info, password)
+        from eth_account import Account
+
+        if Account.from_key(opened).address != info.address:
+            raise KeyRefused(f"{source} names another address than its key has")
+        return self._keep(name or info.address, value)
+
+    def export(self, name: str) -> bytes:
+        """A key's encrypted keystore as it stands in its file."""
+        info = self.find(name)
+        if info.development:
+            raise KeyRefused(
+                f"the key {info.name!r} belongs to the development chain and is not exported",
+                next="Make a key with `integrity key new`.",
+            )
+        return info.path.read_bytes()
+
+    def _keep_encrypted(
+        self, name: str | None, address: str, secret: bytes, password: str
+    ) -> KeyInfo:
+        if not password:
+            raise KeyRefused("a key needs a password that is not empty")
+        from eth_account import Account
+
+        return self._keep(name or address, Account.encrypt(secret, password))
+
+    def _keep(self, name: str, value: Mapping[str, Any]) -> KeyInfo:
+        if not _NAME.fullmatch(name):
+            raise KeyRefused(f"not a name for a key: {name[:80]!r}", next="Use letters and digits.")
+        path = self._folder / f"{name}.json"
+        if path.exists():
+            raise KeyRefused(f"there is a key named {name!r} already; nothing was overwritten")
+        address = _address_of(path, value)
+        for known in self.list():
+            if known.address == address:
+                raise KeyRefused(f"this home has the key {address} already, as {known.name!r}")
+        write_whole(path, json.dumps(value, indent=1).encode() + b"\n", private=True)
+        return self._info(path)
+
+    def _info(self, path: Path) -> KeyInfo:
+        value = _read(path)
+        if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise KeyRefused(
+                f"the key file {path} can be read by others",
+                next=f"Run `chmod 600 {path}`; if others may have read it, replace the key.",
+            )
+        return KeyInfo(path.stem, _address_of(path, value), "development_chain" in value, path)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_FILE_LIMIT + 1)
+    except OSError as error:
+        raise KeyRefused(f"cannot read the key file {path}: {error.strerror or error}") from error
+    if len(raw) > _FILE_LIMIT:
+        raise LimitExceeded(f"the key file {path} has more than {_FILE_LIMIT} bytes")
+    return raw.decode("utf-8", "replace")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return _parse(path, _read_text(path))
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise KeyRefused(f"{path} is no keystore: it is not a JSON object")
+    return value
+
+
+def _address_of(path: Path, value: Mapping[str, Any]) -> str:
+    text = str(value.get("address", ""))
+    try:
+        return parse_address(text if text.startswith("0x") else "0x" + text.lower())
+    except AddressMalformed as error:
+        raise KeyRefused(f"{path} is no keystore: {error.message}") from None
+
+
+def _secret_of(path: Path, value: Mapping[str, Any]) -> bytes:
+    text = str(value.get("private_key", ""))
+    if not re.fullmatch(r"0x[0-9a-f]{64}", text):
+        raise KeyRefused(f"the development key {path} is damaged")
+    return bytes.fromhex(text[2:])
+
+
+def _check_cost(path: Path, value: Mapping[str, Any]) -> None:
+    """Refuse key derivations that would eat the machine before the password is even tried."""
+    crypto = value.get("crypto", value.get("Crypto"))
+    params = crypto.get("kdfparams") if isinstance(crypto, dict) else None
+    numbers = (
+        {k: v for k, v in params.items() if type(v) is int} if isinstance(params, dict) else {}
+    )
+    if (
+        128 * numbers.get("n", 0) * numbers.get("r", 0) > SCRYPT_MEMORY_LIMIT
+        or numbers.get("p", 0) > SCRYPT_PARALLEL_LIMIT
+        or numbers.get("c", 0) > PBKDF2_ROUNDS_LIMIT
+        or any(number < 0 for number in numbers.values())
+    ):
+        raise LimitExceeded(
+            f"opening the keystore {path} would take more memory or time than the limits allow",
+            next=f"Its scrypt may take {SCRYPT_MEMORY_LIMIT} bytes (128*n*r); re-encrypt it.",
+        )

@@ -1,0 +1,1 @@
+"""Serving: the store offered to others as a trustless gateway."""

@@ -1,0 +1,167 @@
+"""The trustless gateway over the embedded store: raw blocks by CID (specs.ipfs.tech), aiohttp.
+
+What it gives out was published by this home and is hashed before it is first sent; a file that
+changed since is as good as absent. Nothing is looked up by name, so no path leads out of the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from aiohttp import web
+
+from integrity.core.cid import Cid, parse_cid
+from integrity.core.dagpb import BLOCK_LIMIT
+from integrity.errors import FormatError, HashUnsupported, StoreError
+from integrity.store.reading import Block, BlockReader, InMemory
+
+RAW = "application/vnd.ipld.raw"
+PROBE = "bafkqaaa"
+"""The CID of no bytes (identity hash): what clients ask for to learn whether this is a gateway."""
+
+_RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,19})-(?P<last>[0-9]{0,19})")
+_READER: web.AppKey[BlockReader] = web.AppKey("reader", BlockReader)
+_POOL: web.AppKey[ThreadPoolExecutor] = web.AppKey("pool", ThreadPoolExecutor)
+
+
+def make_app(reader: BlockReader, *, threads: int = 4) -> web.Application:
+    """The application; ``threads`` hash and look up beside the event loop."""
+    app = web.Application(client_max_size=0)
+    app[_READER] = reader
+    app[_POOL] = ThreadPoolExecutor(threads, thread_name_prefix="serve")
+    app.router.add_get("/ipfs/{cid}", _block, allow_head=True)
+    app.on_cleanup.append(_stop_pool)
+    return app
+
+
+async def _stop_pool(app: web.Application) -> None:
+    app[_POOL].shutdown(wait=False, cancel_futures=True)
+
+
+async def _block(request: web.Request) -> web.StreamResponse:
+    text = request.match_info["cid"]
+    if not _wants_raw(request):
+        return _text(406, "this gateway gives raw blocks: ask with ?format=raw")
+    if text == PROBE:
+        return web.Response(body=b"", headers=_headers(PROBE, PROBE))
+    try:
+        cid = parse_cid(text)
+    except HashUnsupported as error:
+        return _text(400, error.message)
+    except FormatError as error:
+        return _text(400, error.message)
+    etag = f'"{cid}.raw"'
+    if _matches(request.headers.get("if-none-match", ""), etag):
+        return web.Response(status=304, headers=_headers(text, str(cid)))
+    loop = asyncio.get_running_loop()
+    try:
+        block = await loop.run_in_executor(
+            request.app[_POOL], request.app[_READER].open, cid.digest
+        )
+    except StoreError as error:
+        return _text(500, error.message)
+    if block is None:
+        return _text(404, f"{cid} is not here")
+    try:
+        return await _answer(request, cid, block)
+    finally:
+        block.close()
+
+
+def _wants_raw(request: web.Request) -> bool:
+    """By ``format``, which wins, or by Accept (trustless gateway specification, section 3)."""
+    named = request.query.get("format")
+    if named is not None:
+        return named == "raw"
+    return RAW in request.headers.get("accept", "")
+
+
+def _matches(header: str, etag: str) -> bool:
+    tags = {tag.strip().removeprefix("W/") for tag in header.split(",")}
+    return etag in tags or "*" in tags
+
+
+def _headers(name: str, cid: str) -> dict[str, str]:
+    return {
+        "Content-Type": RAW,
+        "Cache-Control": "public, max-age=29030400, immutable",
+        "Content-Disposition": f'attachment; filename="{name}.bin"',
+        "Etag": f'"{cid}.raw"',
+        "X-Content-Type-Options": "nosniff",
+        "X-Ipfs-Path": f"/ipfs/{cid}",
+        "Accept-Ranges": "bytes",
+    }
+
+
+async def _answer(request: web.Request, cid: Cid, block: Block) -> web.StreamResponse:
+    if block.length > BLOCK_LIMIT:
+        return _text(410, f"{cid} is larger than a block may be")
+    span = _span(request.headers.get("range"), block.length)
+    headers = _headers(str(cid), str(cid))
+    if span is None:
+        headers["Content-Range"] = f"bytes */{block.length}"
+        return web.Response(status=416, headers=headers)
+    first, length, status = span
+    if status == 206:
+        headers["Content-Range"] = f"bytes {first}-{first + length - 1}/{block.length}"
+    if isinstance(block, InMemory):
+        body = block.data[first : first + length]
+        return web.Response(status=status, body=body, headers=headers)
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = length
+    await response.prepare(request)
+    if request.method != "HEAD" and length:
+        await _send(request, block.fd, block.offset + first, length, block.unchanged)
+    await response.write_eof()
+    return response
+
+
+async def _send(
+    request: web.Request, fd: int, offset: int, length: int, unchanged: Callable[[], bool]
+) -> None:
+    """All but the last byte straight from the file; the last one only if the file did not change.
+
+    So bytes that were overwritten while they were sent never make up a complete answer.
+    """
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client is gone")
+    loop = asyncio.get_running_loop()
+    with open(fd, "rb", closefd=False) as file:  # noqa: ASYNC230 - it is open already
+        if length > 1:
+            sent = await loop.sendfile(transport, file, offset, length - 1)
+            if sent != length - 1:
+                transport.abort()
+                raise ConnectionResetError("the file was cut while it was sent")
+        file.seek(offset + length - 1)
+        last = file.read(1)
+    if not unchanged() or len(last) != 1:
+        transport.abort()
+        raise ConnectionResetError("the file changed while it was sent")
+    transport.write(last)
+
+
+def _span(header: str | None, length: int) -> tuple[int, int, int] | None:
+    """(first byte, how many, status) of a Range header (RFC 9110, section 14); None is a 416.
+
+    Several ranges, and units other than bytes, are answered in full, as the RFC allows.
+    """
+    match = _RANGE.fullmatch(header.strip()) if header else None
+    if match is None or not (match["first"] or match["last"]):
+        return 0, length, 200
+    if not match["first"]:
+        wanted = min(int(match["last"]), length)
+        return (length - wanted, wanted, 206) if wanted else None
+    first = int(match["first"])
+    last = int(match["last"]) if match["last"] else length - 1
+    if last < first:
+        return 0, length, 200
+    last = min(last, length - 1)
+    return (first, last - first + 1, 206) if first <= last else None
+
+
+def _text(status: int, message: str) -> web.Response:
+    return web.Response(status=status, text=message + "\n")

@@ -1,0 +1,1 @@
+"""Sources: whoever offers bytes. None is trusted, so any may be used."""

@@ -1,0 +1,85 @@
+"""A trustless gateway as a source: raw blocks by CID (specs.ipfs.tech/http-gateways)."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import urllib3
+
+from integrity.core.cid import raw_cid
+from integrity.errors import SourceError, UsageError
+
+_RAW = "application/vnd.ipld.raw"
+_TIMEOUT = urllib3.Timeout(connect=10, read=30)
+_RETRIES = urllib3.Retry(total=0, redirect=0, raise_on_redirect=False)
+
+
+class GatewaySource:
+    """One gateway; safe to use from several threads, which get a connection each.
+
+    Redirects are not followed, compressed answers are refused, and nothing is read past the end of
+    the caller's buffer: the connection is closed instead.
+    """
+
+    def __init__(self, url: str, connections: int = 4) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise UsageError(
+                f"a source's URL begins with http:// or https://, and {url!r} does not",
+                next="Name it as --from http://127.0.0.1:8080, for one.",
+            )
+        self.name = url.rstrip("/")
+        self._pool = urllib3.PoolManager(
+            num_pools=1, maxsize=connections, block=False, timeout=_TIMEOUT, retries=_RETRIES,
+            headers={"accept": _RAW, "accept-encoding": "identity"},
+        )  # fmt: skip
+
+    def close(self) -> None:
+        self._pool.clear()
+
+    def read(self, digest: bytes, buffer: memoryview) -> int:
+        """See :class:`integrity.ports.Source`. A raw CID is asked for whatever the block is, since
+        block stores go by multihash.
+        """
+        url = f"{self.name}/ipfs/{raw_cid(digest)}?format=raw"
+        try:
+            response = self._pool.request("GET", url, preload_content=False, decode_content=False)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise SourceError(f"{self.name}: {_reason(error)}") from error
+        whole = False
+        try:
+            self._check_head(response)
+            got = 0
+            while got < len(buffer):
+                more = response.readinto(buffer[got:])
+                if not more:
+                    whole = True
+                    break
+                got += more
+            else:
+                if response.read(1):
+                    raise SourceError(f"{self.name}: sent more than was asked for")
+                whole = True
+            return got
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise SourceError(f"{self.name}: {_reason(error)}") from error
+        finally:
+            if whole:
+                response.release_conn()
+            else:
+                response.close()
+
+    def _check_head(self, response: urllib3.BaseHTTPResponse) -> None:
+        if response.status != 200:
+            raise SourceError(
+                f"{self.name}: answered {response.status} {response.reason or ''}".rstrip()
+            )
+        encoding = response.headers.get("content-encoding", "identity")
+        if encoding.lower() != "identity":
+            raise SourceError(f"{self.name}: sent {encoding[:40]!r} where no compression was asked")
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "reason", None)
+    inner = reason if isinstance(reason, Exception) else error
+    return f"{type(inner).__name__}: {inner}"

@@ -1,0 +1,236 @@
+"""The store's SQLite database: which digest stands where.
+
+Pieces are referenced in the publisher's own files (path, piece, and the stat they had when they were
+hashed); directory and file nodes and manifests are small and live in the database. A reference is
+only a claim: whoever serves it hashes the bytes first (integrity.store.reading).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from integrity.core.cid import DIGEST_SIZE
+from integrity.core.manifest import FileEntry, Header
+from integrity.core.pieces import PIECE_SIZE, piece_length
+from integrity.disk.system import Signature
+from integrity.errors import StoreError
+
+_T = TypeVar("_T")
+
+_SCHEMA_VERSION = 1
+_BATCH = 4096
+_SCHEMA = """
+CREATE TABLE release (
+    manifest BLOB PRIMARY KEY, chain_id INTEGER NOT NULL, publisher TEXT NOT NULL,
+    package TEXT NOT NULL, version TEXT NOT NULL, content BLOB NOT NULL, folder TEXT NOT NULL,
+    files INTEGER NOT NULL, size INTEGER NOT NULL, added INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX release_name ON release (chain_id, publisher, package, version);
+CREATE TABLE file (
+    id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, size INTEGER NOT NULL,
+    mtime INTEGER NOT NULL, ctime INTEGER NOT NULL, inode TEXT NOT NULL, device TEXT NOT NULL
+);
+CREATE TABLE piece (
+    digest BLOB NOT NULL, file INTEGER NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY (digest, file, number)
+) WITHOUT ROWID;
+CREATE INDEX piece_file ON piece (file);
+CREATE TABLE node (digest BLOB PRIMARY KEY, block BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a piece should stand: bytes [offset, offset + length) of a file with this signature."""
+
+    path: str
+    offset: int
+    length: int
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRelease:
+    """A release this store can serve; ``folder`` is where its files are."""
+
+    manifest: bytes
+    chain_id: int
+    publisher: str
+    package: str
+    version: str
+    content: bytes
+    folder: str
+    files: int
+    size: int
+
+
+class Store:
+    """One database file; safe to use from several threads and several processes at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        with _translated(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                path, timeout=30, check_same_thread=False, isolation_level=None
+            )
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._migrate()
+        if os.name == "posix":
+            os.chmod(path, 0o600)
+
+    def _migrate(self) -> None:
+        with self._transaction():
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+            elif version != _SCHEMA_VERSION:
+                raise StoreError(
+                    f"the store {self.path} has the layout {version}, made by a newer release",
+                    next="Update this program, or set INTEGRITY_HOME to another folder.",
+                )
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def add_release(
+        self,
+        header: Header,
+        chain_id: int,
+        manifest: bytes,
+        folder: str,
+        files: Iterable[tuple[FileEntry, str, Signature]],
+        nodes: Iterable[tuple[bytes, bytes]],
+    ) -> None:
+        """Put a release in, all or nothing: (entry, absolute path, stat when hashed) of each file,
+        and the (digest, block) of every node and of the manifest. Raises StoreError.
+        """
+        with _translated(self.path), self._transaction():
+            for file_batch in _batches(files):
+                self._add_files(file_batch)
+            for node_batch in _batches(nodes):
+                node_batch.sort()
+                self._db.executemany("INSERT OR IGNORE INTO node VALUES (?, ?)", node_batch)
+            self._db.execute(
+                "INSERT OR REPLACE INTO release VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    manifest, chain_id, header.publisher, header.package, header.version,
+                    header.content.digest, folder, header.files, header.size, int(time.time()),
+                ),
+            )  # fmt: skip
+
+    def _add_files(self, batch: list[tuple[FileEntry, str, Signature]]) -> None:
+        """A file that stood there before with other bytes loses its old pieces."""
+        pieces: list[tuple[bytes, int, int]] = []
+        for entry, path, (size, mtime, ctime, inode, device) in batch:
+            row = self._db.execute("SELECT id FROM file WHERE path = ?", (path,)).fetchone()
+            if row is not None:
+                self._db.execute("DELETE FROM piece WHERE file = ?", row)
+                self._db.execute("DELETE FROM file WHERE id = ?", row)
+            # Inodes and devices may have all 64 bits, which SQLite's integers have not.
+            number = self._db.execute(
+                "INSERT INTO file VALUES (NULL, ?, ?, ?, ?, ?, ?)",
+                (path, size, mtime, ctime, str(inode), str(device)),
+            ).lastrowid
+            assert number is not None
+            digests = entry.digests
+            pieces.extend(
+                (digests[at : at + DIGEST_SIZE], number, at // DIGEST_SIZE)
+                for at in range(0, len(digests), DIGEST_SIZE)
+            )
+        pieces.sort()
+        self._db.executemany("INSERT OR IGNORE INTO piece VALUES (?, ?, ?)", pieces)
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def node(self, digest: bytes) -> bytes | None:
+        """The block of a directory, file or manifest node, or None."""
+        row = self._one("SELECT block FROM node WHERE digest = ?", digest)
+        return None if row is None else bytes(row[0])
+
+    def places(self, digest: bytes) -> list[Place]:
+        """Where a piece was when it was hashed; empty when the store never saw it."""
+        query = (
+            "SELECT path, number, size, mtime, ctime, inode, device "
+            "FROM piece JOIN file ON file.id = piece.file WHERE digest = ?"
+        )
+        with _translated(self.path), self._lock:
+            rows = self._db.execute(query, (digest,)).fetchall()
+        return [
+            Place(
+                path,
+                number * PIECE_SIZE,
+                piece_length(size, number),
+                (size, mtime, ctime, int(inode), int(device)),
+            )
+            for path, number, size, mtime, ctime, inode, device in rows
+        ]
+
+    def releases(self) -> list[StoredRelease]:
+        """Everything that can be served, in the order in which it was put in."""
+        query = (
+            "SELECT manifest, chain_id, publisher, package, version, content, folder, files, size "
+            "FROM release ORDER BY added, manifest"
+        )
+        with _translated(self.path), self._lock:
+            rows = self._db.execute(query).fetchall()
+        return [StoredRelease(*row) for row in rows]
+
+    def _one(self, query: str, *values: object) -> tuple[bytes, ...] | None:
+        with _translated(self.path), self._lock:
+            row: tuple[bytes, ...] | None = self._db.execute(query, values).fetchone()
+            return row
+
+
+def _batches(items: Iterable[_T]) -> Iterator[list[_T]]:
+    batch: list[_T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) >= _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(
+            f"the store {path} cannot be used: {error}",
+            next="Look at the disk's room and permissions; `integrity doctor` tells more.",
+        ) from error

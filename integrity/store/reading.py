@@ -1,0 +1,118 @@
+"""Blocks out of the store, hashed before they are first given out.
+
+Once this process has hashed a piece, the same bytes may be sent straight from the file while its
+stat does not change. A file touched within the last second is always hashed again, as a second
+write in the same tick of the clock would not show in its stat.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import threading
+import time
+from dataclasses import dataclass
+
+from integrity.disk.system import Signature, open_read, read_at, signature
+from integrity.store.database import Place, Store
+
+SETTLED_NS = 1_000_000_000
+_REMEMBERED = 1 << 20
+
+
+@dataclass(slots=True)
+class InMemory:
+    """A block whose bytes were hashed just now."""
+
+    data: bytes
+
+    @property
+    def length(self) -> int:
+        return len(self.data)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+@dataclass(slots=True)
+class InFile:
+    """A block that this process hashed before, in an open file that has not changed since."""
+
+    fd: int
+    offset: int
+    length: int
+    expected: Signature
+
+    def unchanged(self) -> bool:
+        """Asked again after sending: only then were the right bytes sent."""
+        return signature(os.fstat(self.fd)) == self.expected
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+Block = InMemory | InFile
+
+
+class BlockReader:
+    """Finds blocks by their SHA-256; safe to use from several threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._hashed: dict[tuple[bytes, str], Signature] = {}
+
+    def open(self, digest: bytes) -> Block | None:
+        """The block, to be closed by the caller; None when the store has no bytes that match.
+
+        Raises StoreError when the database cannot be read.
+        """
+        node = self._store.node(digest)
+        if node is not None:
+            return InMemory(node) if hashlib.sha256(node).digest() == digest else None
+        for place in self._store.places(digest):
+            block = self._open_place(digest, place)
+            if block is not None:
+                return block
+        return None
+
+    def _open_place(self, digest: bytes, place: Place) -> Block | None:
+        try:
+            fd = open_read(place.path, follow=True)
+        except OSError:
+            return None
+        keep = False
+        try:
+            info = os.fstat(fd)
+            now = signature(info)
+            if not stat.S_ISREG(info.st_mode) or now != place.signature:
+                return None
+            key = (digest, place.path)
+            if self._hashed.get(key) == now:
+                keep = True
+                return InFile(fd, place.offset, place.length, now)
+            data = self._read_checked(fd, digest, place)
+            if data is None:
+                return None
+            if time.time_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > SETTLED_NS:
+                self._remember(key, now)
+            return InMemory(data)
+        except OSError:
+            return None
+        finally:
+            if not keep:
+                os.close(fd)
+
+    def _read_checked(self, fd: int, digest: bytes, place: Place) -> bytes | None:
+        buffer = bytearray(place.length)
+        if read_at(fd, memoryview(buffer), place.offset) != place.length:
+            return None
+        data = bytes(buffer)
+        return data if hashlib.sha256(data).digest() == digest else None
+
+    def _remember(self, key: tuple[bytes, str], value: Signature) -> None:
+        with self._lock:
+            if len(self._hashed) >= _REMEMBERED:
+                self._hashed.clear()
+            self._hashed[key] = value

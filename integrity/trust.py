@@ -1,0 +1,98 @@
+"""Whom this home believes: an alias for each publisher, kept in ``trust.toml``.
+
+A record proves who says something, never that they should be believed; that is this file's part.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from integrity.core.names import parse_address
+from integrity.disk.files import write_whole
+from integrity.errors import AddressMalformed, UsageError
+from integrity.home import Home, load_toml, read_text
+
+_ALIAS = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedPublisher:
+    """One entry: who is meant by ``alias``, on which chain."""
+
+    alias: str
+    chain_id: int
+    publisher: str
+
+
+class TrustStore:
+    """The entries of one home; every change is written at once."""
+
+    def __init__(self, home: Home) -> None:
+        self._path = home.trust_file
+
+    def all(self) -> list[TrustedPublisher]:
+        """Every entry, sorted by alias. Raises UsageError when the file is broken."""
+        table = load_toml(self._path).get("publishers", {})
+        if not isinstance(table, dict):
+            raise UsageError(f"{self._path}: publishers is no table")
+        return sorted(
+            (self._entry(alias, value) for alias, value in table.items()), key=lambda e: e.alias
+        )
+
+    def _entry(self, alias: str, value: object) -> TrustedPublisher:
+        if not isinstance(value, dict) or type(value.get("chain")) is not int:
+            raise UsageError(f"{self._path}: [publishers.{alias}] needs chain = <number>")
+        try:
+            publisher = parse_address(str(value.get("publisher", "")))
+        except AddressMalformed as error:
+            raise UsageError(f"{self._path}: [publishers.{alias}]: {error.message}") from error
+        return TrustedPublisher(alias, value["chain"], publisher)
+
+    def find(self, alias: str) -> TrustedPublisher:
+        """The entry of this alias; raises UsageError when there is none."""
+        for entry in self.all():
+            if entry.alias == alias:
+                return entry
+        raise UsageError(
+            f"the trust store has no alias {alias!r}",
+            next="`integrity trust list` shows those it has; `integrity trust add` adds one.",
+        )
+
+    def alias_of(self, chain_id: int, publisher: str) -> str | None:
+        """By what name this publisher is trusted on this chain, or None."""
+        for entry in self.all():
+            if (entry.chain_id, entry.publisher) == (chain_id, publisher):
+                return entry.alias
+        return None
+
+    def add(self, entry: TrustedPublisher) -> None:
+        """Add an entry; an alias that means somebody else already is refused (UsageError)."""
+        import tomlkit  # only those who write need it
+
+        if not _ALIAS.fullmatch(entry.alias):
+            raise UsageError(
+                f"not an alias: {entry.alias[:80]!r}",
+                next="Use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit.",
+            )
+        for known in self.all():
+            if known.alias == entry.alias and known != entry:
+                raise UsageError(
+                    f"the alias {entry.alias!r} means {known.publisher} on chain {known.chain_id}",
+                    next="Choose another alias, or remove that one first.",
+                )
+        document = tomlkit.parse(read_text(self._path))
+        publishers = document.setdefault("publishers", tomlkit.table(is_super_table=True))
+        table = publishers.setdefault(entry.alias, tomlkit.table())
+        table.update({"chain": entry.chain_id, "publisher": entry.publisher})
+        write_whole(self._path, tomlkit.dumps(document).encode(), private=True)
+
+    def remove(self, alias: str) -> TrustedPublisher:
+        """Take an entry out and return it; raises UsageError when there is none."""
+        import tomlkit  # only those who write need it
+
+        entry = self.find(alias)
+        document = tomlkit.parse(read_text(self._path))
+        del document["publishers"][alias]
+        write_whole(self._path, tomlkit.dumps(document).encode(), private=True)
+        return entry
