@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from integrity_cli import output
@@ -63,6 +62,11 @@ def options(
     """Publish verified files, and verify what anybody sends you against the chain."""
 
 
+def _usage_message(error: typer.TyperException) -> str:
+    formatted = getattr(error, "format_message", None)
+    return str(formatted() if formatted else error)
+
+
 def main() -> None:
     """Run a command. 0 done or verified, 2 usage or refused, 3 could not check, 4 does not verify,
     130 Ctrl-C; 1 is left to a crash, so that none is taken for a verdict.
@@ -70,13 +74,10 @@ def main() -> None:
     as_json = "--json" in sys.argv
     try:
         code = app(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        output.note(error.format_message())
+    except typer.TyperException as error:
+        output.fail_usage(_usage_message(error), as_json=as_json)
         code = 2
-    except click.ClickException as error:
-        output.fail_usage(error.format_message(), as_json=as_json)
-        code = 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         from integrity.errors import Interrupted
 
         output.fail(Interrupted("interrupted; what was verified is kept"), as_json=as_json)

@@ -80,6 +80,9 @@ def fail_usage(message: str, *, as_json: bool) -> None:
                 "next": "Look at --help.", "causes": [], "evidence": {},
             }
         })  # fmt: skip
+    elif message.startswith("Usage:"):
+        # A group without a command: the message is the help itself.
+        sys.stderr.write(message + "\n")
     else:
         note(f"integrity: {message}")
         note("  -> Look at --help.")

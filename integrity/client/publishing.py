@@ -95,7 +95,7 @@ def publish(
         _say(report, "storing")
         with Store(session.home.store) as store:
             store.add_release(
-                header, link.chain_id, built.digest, str(path.absolute()),
+                header, link.chain_id, built.digest, built.place,
                 built.unchanged_files(), built.nodes(),
             )  # fmt: skip
         _say(report, "recording")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from integrity.chain.artifact import load_artifact
-from integrity.chain.reader import RpcReader
 from integrity.core.links import AliasLink, Link, parse_link
 from integrity.core.names import parse_address
 from integrity.disk.remembered import Remembered
@@ -16,6 +15,9 @@ from integrity.home import Config, Home
 from integrity.keys.keystore import KeyInfo, Keystore
 from integrity.trust import TrustStore
 from integrity.verifier.record import Registry
+
+if TYPE_CHECKING:
+    from integrity.chain.reader import RpcReader
 
 
 def no_password(name: str) -> str:
@@ -54,6 +56,8 @@ class Session:
 
     @property
     def registry(self) -> Registry:
+        from integrity.chain.artifact import load_artifact
+
         return load_artifact().registry
 
     # --- who and where -------------------------------------------------------------------------
@@ -77,6 +81,8 @@ class Session:
 
     def reader(self, chain_id: int) -> RpcReader:
         """The first node of the chain that answers at all; RpcUnavailable keeps why each did not."""
+        from integrity.chain.reader import RpcReader  # with it comes an HTTP client
+
         causes: list[str] = []
         for url in self.config.nodes(chain_id, self.rpc):
             reader = RpcReader(url)
@@ -107,6 +113,8 @@ class Session:
         if default is not None:
             return default
         if self.rpc:
+            from integrity.chain.reader import RpcReader
+
             return RpcReader(self.rpc[0]).chain_id()
         raise UsageError(
             "no chain is named to publish on",

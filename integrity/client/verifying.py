@@ -16,7 +16,6 @@ from integrity.disk.system import Signature
 from integrity.errors import IntegrityError, SourcesUnavailable, UsageError
 from integrity.fetch.engine import Fetcher
 from integrity.ports import Progress, Report, Source
-from integrity.store.database import Store
 from integrity.verifier.content import manifest_digest
 from integrity.verifier.record import Record
 
@@ -137,6 +136,8 @@ def _bring(
         if _digest(file) == digest:
             return
     if session.home.store.is_file():
+        from integrity.store.database import Store
+
         with Store(session.home.store) as store:
             if file.take(store.node, digest):
                 return

@@ -11,7 +11,7 @@ import binascii
 import re
 from typing import NamedTuple
 
-from integrity.errors import FormatError, HashUnsupported
+from integrity.errors import FormatError, HashUnsupported, NonCanonical
 
 RAW = 0x55
 DAG_PB = 0x70
@@ -39,8 +39,8 @@ class Cid(NamedTuple):
 def parse_cid(text: str) -> Cid:
     """Read a CIDv1 in lower-case base32 of a raw or dag-pb block.
 
-    Raises FormatError when the text is no CID in its one canonical spelling, HashUnsupported when
-    its hash is not SHA-256 of 32 bytes.
+    Raises FormatError when the text is no such CID, NonCanonical when it is not in the one spelling
+    of it, HashUnsupported when its hash is not SHA-256 of 32 bytes.
     """
     if len(text) > 200 or not _BASE32.fullmatch(text):
         raise FormatError(f"not a CIDv1 in base32: {text[:100]!r}")
@@ -51,7 +51,7 @@ def parse_cid(text: str) -> Cid:
         raise FormatError(f"not a CIDv1 in base32: {text!r}") from error
     cid = decode_cid(raw)
     if str(cid) != text:
-        raise FormatError(f"not the canonical spelling of a CID: {text}")
+        raise NonCanonical(f"not the canonical spelling of a CID: {text}")
     return cid
 
 

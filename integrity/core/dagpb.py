@@ -6,6 +6,7 @@ Hash, Name and Tsize, in this order and always all three.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ class Link(NamedTuple):
     tsize: int
 
 
+@functools.lru_cache(1 << 14)
 def varint(value: int) -> bytes:
     """Unsigned LEB128, the shortest form."""
     out = bytearray()
@@ -32,11 +34,6 @@ def varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
-
-
-def link_body_size(name_size: int, tsize: int) -> int:
-    """Bytes of a PBLink without its own tag and length."""
-    return 38 + 1 + len(varint(name_size)) + name_size + 1 + len(varint(tsize))
 
 
 def encode_link(cid: bytes, name: bytes, tsize: int) -> bytes:
@@ -69,6 +66,14 @@ def decode_node(block: bytes) -> tuple[list[Link], bytes]:
     if again != block:
         raise NonCanonical("a dag-pb block that is not written in its canonical form")
     return links, data
+
+
+def decode_link(encoded: bytes) -> Link:
+    """Read one link as `encode_link` writes it; raises FormatError."""
+    fields = list(_fields(encoded))
+    if len(fields) != 1 or fields[0][0] != 2 or not isinstance(fields[0][1], bytes):
+        raise NonCanonical("not one dag-pb link")
+    return _decode_link(fields[0][1])
 
 
 def _decode_link(body: bytes) -> Link:

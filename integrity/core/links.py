@@ -26,7 +26,7 @@ CHAIN_ID_LIMIT = 2**53 - 1
 
 _LINK = re.compile(
     r"(?P<chain>[1-9][0-9]{0,15}):(?P<publisher>0x[0-9a-fA-F]{40})/(?P<package>[^@?#/]+)"
-    r"(?:@(?P<version>[^?#/@]+))?(?:\?(?P<query>[^#]*))?(?:#(?P<pin>.*))?",
+    r"(?:@(?P<version>[^?#/@]+))?(?:\?(?P<query>[!-\"$-~]*))?(?:#(?P<pin>.*))?",
     re.DOTALL,
 )
 _ALIASED = re.compile(
@@ -73,7 +73,9 @@ class AliasLink:
 
 def parse_link(text: str) -> Link | AliasLink:
     """Read either form; raises LinkMalformed, AddressMalformed, or LimitExceeded."""
-    if len(text.encode("utf-8", "surrogatepass")) > LINK_LIMIT:
+    if not text.isascii():
+        raise LinkMalformed(f"a link with characters that are not ASCII: {text[:200]!r}")
+    if len(text) > LINK_LIMIT:
         raise LimitExceeded(f"a link of more than {LINK_LIMIT} bytes")
     scheme, colon, rest = text.partition(":")
     if colon and scheme.lower() == SCHEME:
@@ -87,7 +89,7 @@ def parse_link(text: str) -> Link | AliasLink:
 
 def _parse_full(text: str, rest: str) -> Link:
     match = _LINK.fullmatch(rest)
-    if not match or not text.isascii():
+    if not match:
         raise LinkMalformed(f"not an integrity link: {text[:200]!r}")
     chain_id = int(match["chain"])
     if chain_id > CHAIN_ID_LIMIT:
@@ -99,7 +101,7 @@ def _parse_full(text: str, rest: str) -> Link:
         pin = parse_digest(match["pin"]) if match["pin"] is not None else None
     except FormatError as error:
         raise LinkMalformed(f"what stands after # is no manifest digest: {text[:200]!r}") from error
-    return Link(
+    link = Link(
         chain_id,
         publisher,
         package,
@@ -108,6 +110,9 @@ def _parse_full(text: str, rest: str) -> Link:
         tuple(value for key, value in hints if key == "btmh"),
         pin,
     )
+    if len(str(link)) > LINK_LIMIT:  # escapes can make it longer, and it has to be read again
+        raise LimitExceeded(f"a link of more than {LINK_LIMIT} bytes when written out")
+    return link
 
 
 def _names(match: re.Match[str], text: str) -> tuple[str, str | None]:

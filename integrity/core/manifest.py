@@ -20,7 +20,7 @@ import rfc8785
 
 from integrity.core.cid import DAG_PB, Cid, parse_cid
 from integrity.core.names import check_package, check_version, parse_address
-from integrity.core.paths import check_path
+from integrity.core.paths import PATH_LIMIT, check_path
 from integrity.core.pieces import DIGEST_SIZE, PIECE_SIZE, piece_count
 from integrity.errors import (
     AddressMalformed,
@@ -45,6 +45,12 @@ META_LIMIT = 16 << 10
 INTEGER_LIMIT = 2**53 - 1
 """Largest integer: what every JSON reader keeps exactly (RFC 7493, section 2.2)."""
 
+_LOOK_LIMIT = 1 << 20
+"""Bytes of a broken line that is parsed to say why: parsed, JSON can take 25 times its size."""
+
+_INTEGER_DIGITS = 17
+"""Digits, or a sign and digits, beyond which no integer is converted: its size alone says no."""
+
 EMPTY_DIGEST = hashlib.sha256(b"").digest()
 
 # Spellings of the digests by which other networks know the same bytes.
@@ -66,9 +72,9 @@ _HEADER_KEYS = {
 _LINE = re.compile(
     rb'\{(?:"also":\{(?P<also>"[a-z0-9]{3,6}":"[A-Za-z0-9]{1,72}"'
     rb'(?:,"[a-z0-9]{3,6}":"[A-Za-z0-9]{1,72}"){0,3})\},)?'
-    rb'(?P<executable>"executable":true,)?"path":"(?P<path>(?:[^"\\\x00-\x1f]|\\")++)",'
+    rb'(?P<executable>"executable":true,)?"path":"(?P<path>(?:[^"\\\x00-\x1f]|\\"){1,%d}+)",'
     rb'(?:"pieces":"(?P<pieces>[A-Za-z0-9_-]++)"|"sha256":"(?P<sha256>[0-9a-f]{64})"),'
-    rb'"size":(?P<size>0|[1-9][0-9]{0,15})\}\n'
+    rb'"size":(?P<size>0|[1-9][0-9]{0,15})\}\n' % PATH_LIMIT
 )
 
 
@@ -142,7 +148,7 @@ def encode_header(header: Header) -> bytes:
         value["also"] = dict(header.also)
     if header.meta:
         value["meta"] = dict(header.meta)
-    line = rfc8785.dumps(value) + b"\n"
+    line = _canonical(value) + b"\n"
     decode_header(line)
     return line
 
@@ -157,7 +163,7 @@ def decode_file(line: bytes) -> FileEntry:
     """
     match = _LINE.fullmatch(line)
     if match is None:
-        raise _why_not(line, _FILE_KEYS)
+        raise _why_not(line)
     also_text, executable, raw_path, pieces, sha256, raw_size = match.groups()
     try:
         path = raw_path.decode("utf-8").replace('\\"', '"')
@@ -211,9 +217,9 @@ def _decode_also(
         raise NonCanonical(f"the keys of also in {where!r} are not sorted, or stand twice")
     for key, digest in value.items():
         if key not in known:
-            raise HashUnsupported(f"also in {where!r} has the unknown digest {key!r}")
+            raise HashUnsupported(f"also in {where!r} has the unknown digest {key[:80]!r}")
         if not known[key].fullmatch(digest):
-            raise HashUnsupported(f"also in {where!r}: not a {key} digest: {digest!r}")
+            raise HashUnsupported(f"also in {where!r}: not a {key} digest: {digest[:80]!r}")
     return value
 
 
@@ -235,12 +241,12 @@ def decode_header(line: bytes) -> Header:
         raise FormatError("the content root is not a directory (dag-pb)")
     if parse_address(value["publisher"]) != value["publisher"]:
         raise AddressMalformed("the header's publisher is not in its EIP-55 spelling")
-    files, size = _integer(value, "files"), _integer(value, "size")
+    files, size = (_integer(value, key, f"the header's {key}") for key in ("files", "size"))
     if files < 1:
         raise TotalsMismatch("a release without files")
     also = value.get("also", {})
     if "also" in value:
-        _check_map(also, "also")
+        _check_map(also, "the header's also")
         _decode_also(also, rfc8785.dumps(also)[1:-1], RELEASE_ALSO, "the header")
     return Header(
         value["publisher"],
@@ -258,7 +264,7 @@ def _meta(value: dict[str, Any]) -> Mapping[str, str]:
     if "meta" not in value:
         return {}
     meta: dict[str, str] = value["meta"]
-    _check_map(meta, "meta")
+    _check_map(meta, "the header's meta")
     if not all(key.isascii() and key.isprintable() and key for key in meta):
         raise FormatError("a key of meta is not printable ASCII")
     if len(rfc8785.dumps(meta)) > META_LIMIT:
@@ -268,17 +274,17 @@ def _meta(value: dict[str, Any]) -> Mapping[str, str]:
 
 def _check_map(value: object, what: str) -> None:
     if not isinstance(value, dict) or not value:
-        raise FormatError(f"the header's {what} must be a map that is not empty")
+        raise FormatError(f"{what} must be a map that is not empty")
     if not all(isinstance(item, str) for item in value.values()):
-        raise FormatError(f"the header's {what} must have strings for values")
+        raise FormatError(f"{what} must have strings for values")
 
 
-def _integer(value: dict[str, Any], key: str) -> int:
+def _integer(value: dict[str, Any], key: str, what: str) -> int:
     number = value.get(key)
     if type(number) is not int:
-        raise FormatError(f"the header's {key} is missing or not an integer")
+        raise FormatError(f"{what} is missing or not an integer")
     if not 0 <= number <= INTEGER_LIMIT:
-        raise LimitExceeded(f"the header's {key} is not between 0 and 2^53 - 1")
+        raise LimitExceeded(f"{what} is not between 0 and 2^53 - 1")
     return number
 
 
@@ -288,27 +294,38 @@ def _load(line: bytes, known: set[str]) -> dict[str, Any]:
         raise NonCanonical("the last line does not end with LF")
     try:
         text = line[:-1].decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        value = json.loads(
+            text,
+            object_pairs_hook=_no_duplicates,
+            parse_int=_short_integer,
+            parse_constant=_no_constant,
+        )
     except UnicodeDecodeError as error:
         raise FormatError("a line that is not UTF-8") from error
     except RecursionError as error:
         raise LimitExceeded("a line that is nested too deep") from error
     except FormatError:
         raise
-    except ValueError as error:  # JSONDecodeError, and integers of over 4,300 digits
+    except ValueError as error:
         raise FormatError(f"a line that is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise FormatError("a line that is not a JSON object")
     unknown = sorted(set(value) - known)
     if unknown:
         raise FormatError(f"a line with the unknown key {unknown[0][:80]!r}")
-    try:
-        canonical = rfc8785.dumps(value)
-    except (rfc8785.CanonicalizationError, RecursionError) as error:
-        raise LimitExceeded(f"a value that canonical JSON cannot hold: {error}") from error
-    if canonical != line[:-1]:
+    if _canonical(value) != line[:-1]:
         raise NonCanonical("a line that is not canonical JSON (RFC 8785)")
     return value
+
+
+def _canonical(value: dict[str, Any]) -> bytes:
+    """RFC 8785; raises LimitExceeded or FormatError for what it cannot write."""
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.IntegerDomainError, rfc8785.FloatDomainError, RecursionError) as error:
+        raise LimitExceeded(f"a value that canonical JSON cannot hold: {error}") from error
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        raise FormatError("a text with half of a surrogate pair is not Unicode") from error
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -318,32 +335,47 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
+def _short_integer(text: str) -> int:
+    if len(text) > _INTEGER_DIGITS:
+        raise LimitExceeded("an integer that is larger than 2^53 - 1")
+    return int(text)
+
+
 def _no_constant(text: str) -> None:
     raise FormatError(f"{text} is not JSON")
 
 
-def _why_not(line: bytes, known: set[str]) -> FormatError:
+def _why_not(line: bytes) -> FormatError:
     """The reason why a file's line has not the one shape it may have."""
     if len(line) > LINE_LIMIT:
         return LimitExceeded(f"a line of more than {LINE_LIMIT} bytes")
+    if len(line) > _LOOK_LIMIT:
+        return FormatError("a long line that has not the shape of a file's line")
     try:
-        value = _load(line, known)
+        value = _load(line, _FILE_KEYS)
+        if not isinstance(value.get("path"), str):
+            return FormatError("a file's line without a path")
+        check_path(value["path"])
+        return _wrong_value(value, value["path"])
     except FormatError as error:
         return error
-    if not isinstance(value.get("path"), str):
-        return FormatError("a file's line without a path")
-    path = value["path"]
-    try:
-        check_path(path)
-    except FormatError as error:
-        return error
+
+
+def _wrong_value(value: dict[str, Any], path: str) -> FormatError:
+    """What is wrong with a canonical line's values, its path apart; some are raised."""
     if ("pieces" in value) == ("sha256" in value):
         return FormatError(f"{path[:200]!r} must have either sha256 or pieces")
-    if type(value.get("size")) is not int or value["size"] < 0:
-        return FormatError(f"the size of {path[:200]!r} is missing or not a whole number")
+    _integer(value, "size", f"the size of {path[:200]!r}")
     if value.get("executable", True) is not True:
         return NonCanonical(f"executable of {path[:200]!r} may only be true, or left out")
-    for key in ("pieces", "sha256"):
-        if key in value:
-            return HashUnsupported(f"the {key} of {path[:200]!r} are not SHA-256 as specified")
-    return FormatError(f"the line of {path[:200]!r} has a value of the wrong kind")
+    if "also" in value:
+        _check_map(value["also"], f"also of {path[:200]!r}")
+        _decode_also(value["also"], rfc8785.dumps(value["also"])[1:-1], FILE_ALSO, path)
+    digests = value.get("pieces", value.get("sha256"))
+    if not isinstance(digests, str):
+        return FormatError(f"the digests of {path[:200]!r} are no string")
+    if "pieces" in value:
+        return NonCanonical(f"the pieces of {path[:200]!r} are not base64url without padding")
+    return HashUnsupported(
+        f"the sha256 of {path[:200]!r} is not 64 lower-case hex digits: {digests[:80]!r}"
+    )

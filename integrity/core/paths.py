@@ -20,8 +20,8 @@ PATH_LIMIT = 4096
 
 # One bidi control reorders all that a terminal shows after it.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_DEVICE_NAME = (
-    r"(?i:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?\Z"
+_DEVICE_NAME = (  # ASCII case only: without the "a" Python takes a dotless i for an I
+    r"(?ai:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?\Z"
 )
 _DEVICE = re.compile(_DEVICE_NAME, re.DOTALL)
 # The common case in one match: ASCII without controls, / : \, ending in neither dot nor space.

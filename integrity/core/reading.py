@@ -18,11 +18,11 @@ from integrity.core.manifest import (
     decode_file,
     decode_header,
 )
-from integrity.core.pieces import DIGEST_SIZE, PIECE_SIZE
+from integrity.core.pieces import PIECE_SIZE
 from integrity.core.sorting import Scratch
 from integrity.core.tree import TreeBuilder
 from integrity.core.unixfs import FANOUT, Emit, Node, drop, file_node
-from integrity.errors import FormatError, LimitExceeded, NonCanonical, TotalsMismatch
+from integrity.errors import FormatError, LimitExceeded, TotalsMismatch
 
 MANIFEST_LIMIT = FANOUT * PIECE_SIZE
 """Bytes of a manifest: one file root over 1,024 leaves, so a single block vouches for all of it."""
@@ -127,9 +127,11 @@ class ManifestDigest:
         self._size = 0
 
     def update(self, data: bytes) -> None:
-        """Take more of the manifest, in any portions."""
-        self._piece += data
+        """Take more of the manifest, in any portions; LimitExceeded past MANIFEST_LIMIT."""
         self._size += len(data)
+        if self._size > MANIFEST_LIMIT:
+            raise LimitExceeded(f"a manifest of more than {MANIFEST_LIMIT} bytes")
+        self._piece += data
         while len(self._piece) > PIECE_SIZE:
             self._leaf(bytes(self._piece[:PIECE_SIZE]))
             del self._piece[:PIECE_SIZE]
@@ -137,13 +139,9 @@ class ManifestDigest:
     def _leaf(self, leaf: bytes) -> None:
         digest = hashlib.sha256(leaf).digest()
         self._digests += digest
-        if len(self._digests) > FANOUT * DIGEST_SIZE:
-            raise LimitExceeded(f"a manifest of more than {MANIFEST_LIMIT} bytes")
         self._emit(digest, leaf)
 
     def finish(self) -> bytes:
         """The 32 bytes; nothing may be added afterwards."""
-        if not self._size:
-            raise NonCanonical("an empty manifest has no digest")
         self._leaf(bytes(self._piece))
         return file_node(self._size, bytes(self._digests), self._emit).cid.digest

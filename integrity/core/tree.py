@@ -7,9 +7,9 @@ entries puts them down in a scratch, sorted; so memory stays bounded whatever th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from integrity.core.dagpb import link_body_size, varint
+from integrity.core.dagpb import decode_link, encode_link
 from integrity.core.paths import PATH_LIMIT, check_part, fold
 from integrity.core.sorting import ExternalSorter, Scratch
 from integrity.core.unixfs import (
@@ -87,65 +87,71 @@ class _Directory:
         self.name = name
         self._scratch = scratch
         self._small: list[bytes] = []
-        self._folded: ExternalSorter | list[bytes] = []
-        self._by_hash: ExternalSorter | None = None
         self._link_sizes = 0
+        self._below = 0
+        self._by_hash: ExternalSorter | None = None
+        self._by_fold: ExternalSorter | None = None
 
     def add(self, name: str, node: Node) -> None:
         raw = name.encode()
-        tail = bytes(node.cid) + node.tsize.to_bytes(_TSIZE_SIZE, "big")
-        body = link_body_size(len(raw), node.tsize)
-        self._link_sizes += 1 + len(varint(body)) + body
-        if self._by_hash is None:
-            # NUL sorts below every byte of a name, so these sort as their names do.
-            self._small.append(raw + b"\0" + tail)
-            if plain_directory_size(self._link_sizes) > SHARD_THRESHOLD:
-                self._shard()
-        else:
-            self._add_sharded(raw, tail)
+        self._below += node.tsize
+        if self._by_hash is not None:
+            self._add_sharded(raw, bytes(node.cid), node.tsize)
+            return
+        link = encode_link(bytes(node.cid), raw, node.tsize)
+        # NUL sorts below every byte of a name, so these sort as their names do.
+        self._small.append(raw + b"\0" + link)
+        self._link_sizes += len(link)
+        if plain_directory_size(self._link_sizes) > SHARD_THRESHOLD:
+            self._shard()
 
     def _shard(self) -> None:
         self._by_hash = ExternalSorter(self._scratch)
-        self._folded = ExternalSorter(self._scratch)
+        self._by_fold = ExternalSorter(self._scratch)
         small, self._small = self._small, []
         for record in small:
-            self._add_sharded(record[: -_TAIL - 1], record[-_TAIL:])
+            raw, _, link = record.partition(b"\0")
+            cid, _, tsize = decode_link(link)
+            self._add_sharded(raw, bytes(cid), tsize)
 
-    def _add_sharded(self, raw: bytes, tail: bytes) -> None:
+    def _add_sharded(self, raw: bytes, cid: bytes, tsize: int) -> None:
         assert self._by_hash is not None
-        assert isinstance(self._folded, ExternalSorter)
-        self._by_hash.add(name_hash(raw) + raw + b"\0" + tail)
-        self._folded.add(_fold_record(raw))
+        assert self._by_fold is not None
+        tail = cid + tsize.to_bytes(_TSIZE_SIZE, "big")
+        self._by_hash.add(name_hash(raw) + raw + tail)
+        self._by_fold.add(_folded(raw) + b"\0" + raw)
 
     def finish(self, prefix: str, emit: Emit) -> Node:
-        if self._by_hash is None:
+        if self._by_hash is None or self._by_fold is None:
             self._small.sort()
-            self._folded = sorted(_fold_record(record[: -_TAIL - 1]) for record in self._small)
-            _check_folded(self._folded, prefix)
-            return directory_node([_entry(record) for record in self._small], emit)
-        _check_folded(self._folded, prefix)
+            names = [record[: record.index(0)] for record in self._small]
+            # The common case needs no sorting: as many folded names as names.
+            if len({_folded(name) for name in names}) < len(names):
+                _refuse_collisions(sorted(_folded(name) + b"\0" + name for name in names), prefix)
+            links = [
+                record[len(name) + 1 :] for record, name in zip(self._small, names, strict=True)
+            ]
+            return directory_node(links, self._below, emit)
+        _refuse_collisions(self._by_fold, prefix)
         return sharded_directory_node(_hashed(self._by_hash), emit)
-
-
-def _entry(record: bytes) -> tuple[bytes, bytes, int]:
-    return (
-        record[: -_TAIL - 1],
-        record[-_TAIL:-_TSIZE_SIZE],
-        int.from_bytes(record[-_TSIZE_SIZE:], "big"),
-    )
 
 
 def _hashed(records: ExternalSorter) -> Iterator[tuple[bytes, bytes, bytes, int]]:
     for record in records:
-        yield (record[:_HASH_SIZE], *_entry(record[_HASH_SIZE:]))
+        yield (
+            record[:_HASH_SIZE],
+            record[_HASH_SIZE:-_TAIL],
+            record[-_TAIL:-_TSIZE_SIZE],
+            int.from_bytes(record[-_TSIZE_SIZE:], "big"),
+        )
 
 
-def _fold_record(raw: bytes) -> bytes:
-    return fold(raw.decode()).encode() + b"\0" + raw
+def _folded(raw: bytes) -> bytes:
+    return raw.lower() if raw.isascii() else fold(raw.decode()).encode()
 
 
-def _check_folded(records: ExternalSorter | list[bytes], prefix: str) -> None:
-    """Refuse two entries of one directory whose folded names are equal."""
+def _refuse_collisions(records: Iterable[bytes], prefix: str) -> None:
+    """Refuse two entries of one directory whose folded names, which lead the records, are equal."""
     last, last_name = None, b""
     for record in records:
         folded, name = record.split(b"\0")

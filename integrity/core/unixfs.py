@@ -48,11 +48,11 @@ def file_node(size: int, digests: bytes, emit: Emit = drop) -> Node:
 
     A file of at most one piece is its raw leaf. Raises FormatError if the digests do not fit.
     """
+    if size <= PIECE_SIZE and len(digests) == DIGEST_SIZE:
+        return Node(Cid(RAW, digests), size)
     count = piece_count(size)
     if len(digests) != count * DIGEST_SIZE:
         raise FormatError(f"{len(digests)} bytes of digests for a file of {count} pieces")
-    if count == 1:
-        return Node(Cid(RAW, digests), size)
     level = [
         (
             _RAW_PREFIX + digests[i * DIGEST_SIZE : (i + 1) * DIGEST_SIZE],
@@ -96,14 +96,9 @@ def leaves_of_root(block: bytes) -> tuple[int, bytes]:
     return size, digests
 
 
-def directory_node(items: list[tuple[bytes, bytes, int]], emit: Emit = drop) -> Node:
-    """A plain directory of (name, 36 bytes of CID, tsize), which must be sorted by name."""
-    return _finish(
-        [encode_link(cid, name, tsize) for name, cid, tsize in items],
-        _DIRECTORY_DATA,
-        sum(i[2] for i in items),
-        emit,
-    )
+def directory_node(links: list[bytes], below: int, emit: Emit = drop) -> Node:
+    """A plain directory of encoded links, sorted by their names; ``below`` is the sum of tsizes."""
+    return _finish(links, _DIRECTORY_DATA, below, emit)
 
 
 def plain_directory_size(link_sizes: int) -> int:

@@ -86,6 +86,11 @@ class ReleaseBuilder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
+    def place(self) -> bytes:
+        """Where the files are: the root's absolute path, without links."""
+        return os.fsencode(os.path.realpath(self.root))
+
+    @property
     def empty_folders(self) -> list[str]:
         """Folders that were left out because no file is in them."""
         return self._walker.empty
@@ -168,16 +173,16 @@ class ReleaseBuilder:
         """The manifest's bytes."""
         return _chunks(self._path("manifest"))
 
-    def unchanged_files(self) -> Iterator[tuple[FileEntry, str, Signature]]:
+    def unchanged_files(self) -> Iterator[tuple[FileEntry, bytes, Signature]]:
         """Every file with its absolute path and stat, looked at once more: SourceChanged if any
         file was touched since it was hashed.
         """
-        base = os.path.realpath(self.root)
+        base = self.place
         single = os.path.isfile(base)
         with self._open("signatures", "rb") as signatures:
             for entry in iter_files(self.chunks()):
                 before = _SIGNATURE.unpack(signatures.read(_SIGNATURE.size))
-                path = base if single else os.path.join(base, *entry.path.split("/"))
+                path = base if single else base + b"/" + entry.path.encode()
                 try:
                     now = signature(os.stat(path, follow_symlinks=self._follow or single))
                 except OSError as error:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from integrity.core.pieces import DIGEST_SIZE, PIECE_SIZE, piece_count, piece_length
-from integrity.disk.system import Signature, read_at, signature
+from integrity.disk.system import Signature, read_at, read_whole, signature
 
 Item = TypeVar("Item")
 
@@ -64,7 +64,6 @@ class Hasher(Generic[Item]):
         self._work: queue.SimpleQueue[tuple[_Large[Item], int] | None] = queue.SimpleQueue()
         # Last in, first out: the buffer used last is still in the cache.
         self._buffers: queue.LifoQueue[bytearray] = queue.LifoQueue()
-        self._small = bytearray(SMALL)
         self._threads: list[threading.Thread] = []
         self._stop = False
         self.hashed_bytes = 0
@@ -118,9 +117,9 @@ class Hasher(Generic[Item]):
     def _hash_small(self, job: Job[Item], fd: int) -> Hashed[Item]:
         result = Hashed(job.item, job.size)
         try:
-            view = memoryview(self._small)
-            result.length = read_at(fd, view[: job.size], 0)
-            result.digests = hashlib.sha256(view[: result.length]).digest()
+            data = read_whole(fd, job.size)
+            result.length = len(data)
+            result.digests = hashlib.sha256(data).digest()
             result.after = signature(os.fstat(fd))
             self.hashed_bytes += result.length
         except OSError as error:

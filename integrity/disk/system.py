@@ -54,6 +54,17 @@ def open_write(path: str | bytes, *, dir_fd: int | None = None, executable: bool
     return fd
 
 
+def read_whole(fd: int, size: int) -> bytes:
+    """The first ``size`` bytes of a file just opened; fewer only when it has no more."""
+    data = os.read(fd, size)
+    while 0 < len(data) < size:
+        more = os.read(fd, size - len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
 if hasattr(os, "preadv"):
 
     def read_at(fd: int, buffer: memoryview, offset: int) -> int:

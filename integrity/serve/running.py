@@ -32,11 +32,11 @@ async def _run(store: Store, host: str, port: int, ready: Callable[[str], None])
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C arrives as an exception
             loop.add_signal_handler(number, stop.set)
     runner = web.AppRunner(
-        make_app(BlockReader(store)), access_log=None, handler_cancellation=False
+        make_app(BlockReader(store)), access_log=None, shutdown_timeout=_STOP_SECONDS
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, shutdown_timeout=_STOP_SECONDS)
+        site = web.TCPSite(runner, host, port)
         try:
             await site.start()
         except OSError as error:

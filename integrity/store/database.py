@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from integrity.core.cid import DIGEST_SIZE
 from integrity.core.manifest import FileEntry, Header
-from integrity.core.pieces import PIECE_SIZE, piece_length
+from integrity.core.pieces import PIECE_SIZE, piece_length, split_digests
 from integrity.disk.system import Signature
 from integrity.errors import StoreError
 
@@ -30,12 +29,12 @@ _BATCH = 4096
 _SCHEMA = """
 CREATE TABLE release (
     manifest BLOB PRIMARY KEY, chain_id INTEGER NOT NULL, publisher TEXT NOT NULL,
-    package TEXT NOT NULL, version TEXT NOT NULL, content BLOB NOT NULL, folder TEXT NOT NULL,
+    package TEXT NOT NULL, version TEXT NOT NULL, content BLOB NOT NULL, folder BLOB NOT NULL,
     files INTEGER NOT NULL, size INTEGER NOT NULL, added INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX release_name ON release (chain_id, publisher, package, version);
 CREATE TABLE file (
-    id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, size INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, size INTEGER NOT NULL,
     mtime INTEGER NOT NULL, ctime INTEGER NOT NULL, inode TEXT NOT NULL, device TEXT NOT NULL
 );
 CREATE TABLE piece (
@@ -51,7 +50,7 @@ CREATE TABLE node (digest BLOB PRIMARY KEY, block BLOB NOT NULL) WITHOUT ROWID;
 class Place:
     """Where a piece should stand: bytes [offset, offset + length) of a file with this signature."""
 
-    path: str
+    path: bytes
     offset: int
     length: int
     signature: Signature
@@ -67,7 +66,7 @@ class StoredRelease:
     package: str
     version: str
     content: bytes
-    folder: str
+    folder: bytes
     files: int
     size: int
 
@@ -130,14 +129,18 @@ class Store:
         header: Header,
         chain_id: int,
         manifest: bytes,
-        folder: str,
-        files: Iterable[tuple[FileEntry, str, Signature]],
+        folder: bytes,
+        files: Iterable[tuple[FileEntry, bytes, Signature]],
         nodes: Iterable[tuple[bytes, bytes]],
     ) -> None:
-        """Put a release in, all or nothing: (entry, absolute path, stat when hashed) of each file,
-        and the (digest, block) of every node and of the manifest. Raises StoreError.
+        """Put a release in, all or nothing: (entry, absolute path, stat when hashed) of each file
+        below ``folder``, and the (digest, block) of every node and of the manifest.
+
+        A file that stood there before with other bytes loses its old pieces. Raises StoreError, and
+        whatever the iterables raise.
         """
         with _translated(self.path), self._transaction():
+            self._forget_files(folder)
             for file_batch in _batches(files):
                 self._add_files(file_batch)
             for node_batch in _batches(nodes):
@@ -151,27 +154,28 @@ class Store:
                 ),
             )  # fmt: skip
 
-    def _add_files(self, batch: list[tuple[FileEntry, str, Signature]]) -> None:
-        """A file that stood there before with other bytes loses its old pieces."""
+    def _forget_files(self, folder: bytes) -> None:
+        """What stood at this path, or below it, before: it is about to be told anew."""
+        below = (folder, folder + b"/", folder + b"0")  # "0" is the byte after "/"
+        condition = "path = ? OR (path >= ? AND path < ?)"
+        self._db.execute(
+            f"DELETE FROM piece WHERE file IN (SELECT id FROM file WHERE {condition})",  # noqa: S608
+            below,
+        )
+        self._db.execute(f"DELETE FROM file WHERE {condition}", below)  # noqa: S608
+
+    def _add_files(self, batch: list[tuple[FileEntry, bytes, Signature]]) -> None:
+        (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM file").fetchone()
+        files: list[tuple[int, bytes, int, int, int, str, str]] = []
         pieces: list[tuple[bytes, int, int]] = []
-        for entry, path, (size, mtime, ctime, inode, device) in batch:
-            row = self._db.execute("SELECT id FROM file WHERE path = ?", (path,)).fetchone()
-            if row is not None:
-                self._db.execute("DELETE FROM piece WHERE file = ?", row)
-                self._db.execute("DELETE FROM file WHERE id = ?", row)
+        for number, (entry, path, signature) in enumerate(batch, last + 1):
+            size, mtime, ctime, inode, device = signature
             # Inodes and devices may have all 64 bits, which SQLite's integers have not.
-            number = self._db.execute(
-                "INSERT INTO file VALUES (NULL, ?, ?, ?, ?, ?, ?)",
-                (path, size, mtime, ctime, str(inode), str(device)),
-            ).lastrowid
-            assert number is not None
-            digests = entry.digests
-            pieces.extend(
-                (digests[at : at + DIGEST_SIZE], number, at // DIGEST_SIZE)
-                for at in range(0, len(digests), DIGEST_SIZE)
-            )
+            files.append((number, path, size, mtime, ctime, str(inode), str(device)))
+            pieces += [(d, number, i) for i, d in enumerate(split_digests(entry.digests))]
         pieces.sort()
-        self._db.executemany("INSERT OR IGNORE INTO piece VALUES (?, ?, ?)", pieces)
+        self._db.executemany("INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", files)
+        self._db.executemany("INSERT INTO piece VALUES (?, ?, ?)", pieces)
 
     # --- reading -------------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ class BlockReader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._hashed: dict[tuple[bytes, str], Signature] = {}
+        self._hashed: dict[tuple[bytes, bytes], Signature] = {}
 
     def open(self, digest: bytes) -> Block | None:
         """The block, to be closed by the caller; None when the store has no bytes that match.
@@ -111,7 +111,7 @@ class BlockReader:
         data = bytes(buffer)
         return data if hashlib.sha256(data).digest() == digest else None
 
-    def _remember(self, key: tuple[bytes, str], value: Signature) -> None:
+    def _remember(self, key: tuple[bytes, bytes], value: Signature) -> None:
         with self._lock:
             if len(self._hashed) >= _REMEMBERED:
                 self._hashed.clear()

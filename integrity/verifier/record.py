@@ -66,7 +66,10 @@ class Record:
 
 
 class RecordVerifier:
-    """One release; each step takes its own evidence, raises, or lets the next one be called."""
+    """One release; each step takes its own evidence, raises, or lets the next one be called.
+
+    A step called out of order, or after one that raised, is a mistake in the program: RuntimeError.
+    """
 
     def __init__(self, link: Link, version: str, registry: Registry) -> None:
         self._link = link
@@ -78,23 +81,25 @@ class RecordVerifier:
     def _begin(self, step: int) -> None:
         if self._done != step - 1:
             raise RuntimeError(f"step {step} of the verifier was called after step {self._done}")
-        self._done = step
 
     def step1_publisher(self, named: str | None, trusted: bool) -> None:
         """1. Who: ``named`` is the publisher the person named for this call, if they did."""
         self._begin(1)
         check_publisher(self._link, named, trusted)
+        self._done = 1
 
     def step2_block(self, chain_id: int, block: Block) -> None:
         """2. Header: the node serves the link's chain, and this is the block to read at."""
         self._begin(2)
         check_chain(self._link.chain_id, chain_id)
         self._block = block
+        self._done = 2
 
     def step3_account(self, code: bytes) -> None:
         """3. Account: the registry's own code stands at the registry's address."""
         self._begin(3)
         check_code(self._registry, self._link.chain_id, code)
+        self._done = 3
 
     def step4_record(self, head_word: bytes, release_word: bytes, manifest_word: bytes) -> Record:
         """4. Storage: head, release and manifest digest agree, the release is not revoked, and the
@@ -109,10 +114,12 @@ class RecordVerifier:
                 f"no record of {name} on chain {self._link.chain_id}, "
                 f"as one RPC says of block {self._block.number}"
             )
-        if release.sequence > head.count or manifest_word == _NO_MANIFEST:
+        consistent = release.sequence <= head.count and head.latest <= head.count
+        if not consistent or manifest_word == _NO_MANIFEST:
             raise RpcAnswerInvalid(f"the RPC's answers about {name} contradict each other")
         self._check_revocation(name, release)
         self._check_pin(name, manifest_word)
+        self._done = 4
         return Record(
             self._link.chain_id,
             self._link.publisher,

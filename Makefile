@@ -1,0 +1,62 @@
+# `make demo` shows the main job on real files, `make test` runs the tests; both install what they
+# need into .venv and node_modules first. `make help` lists the rest.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help setup demo test test-long lint format bench contracts kubo slither clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.done node_modules/.done $(BIN)/anvil  ## install everything from the registries
+
+.venv/.done: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+node_modules/.done: package-lock.json
+	npm ci --no-audit --no-fund
+	touch $@
+
+# The program itself rather than npm's launcher, so that signals reach it.
+$(BIN)/anvil: node_modules/.done .venv/.done
+	ln -sf "$$(ls $(CURDIR)/node_modules/@foundry-rs/anvil-*/bin/anvil* | head -n 1)" $@
+
+demo: setup  ## run the main job on real files, and show it
+	$(BIN)/integrity demo
+
+lint: setup  ## style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+test: lint  ## all tests but the long ones
+	$(PYTEST) -m "not long"
+
+test-long: setup  ## the long tests
+	$(PYTEST) -m long
+
+format: setup  ## let the formatter have its way
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+contracts: setup  ## compile the registry and write the artifact that ships
+	npx hardhat compile
+	$(BIN)/python tools/build_artifact.py
+
+kubo: build/ipfs  ## a Kubo (IPFS) daemon to measure against, built by Go unless `ipfs` is on PATH
+
+build/ipfs: tools/kubo/go.mod
+	mkdir -p build
+	if command -v ipfs >/dev/null; then ln -sf "$$(command -v ipfs)" $@; \
+	else cd tools/kubo && go build -o ../../$@ github.com/ipfs/kubo/cmd/ipfs; fi
+
+bench: setup kubo  ## measure against the peers, and write docs/performance.md
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove what the other targets made
+	rm -rf .venv .venv-slither node_modules build
