@@ -33,6 +33,13 @@ class Entry:
     raw: str
 
 
+def publish_purpose(
+    chain_id: int, publisher: str, package: str, version: str, manifest: bytes
+) -> str:
+    """The purpose of the transaction that records one release."""
+    return f"publish {chain_id} {publisher} {package} {version} {manifest.hex()}"
+
+
 class Journal:
     """The folder of transactions that were signed and are not yet known to be final."""
 

@@ -5,10 +5,13 @@ Importing web3 costs about a second, so it is left to those who write (integrity
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
+import re
+import time
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import urllib3
 
@@ -17,8 +20,12 @@ from integrity.errors import RpcAnswerInvalid, RpcUnavailable, UsageError
 ANSWER_LIMIT = 32 << 20
 """Bytes of one answer: room for the logs of a busy package, none for an endless stream."""
 
-_TIMEOUT = urllib3.Timeout(connect=10, read=30)
+SECONDS = 30.0
+"""How long one answer may take as a whole: a node that dribbles is as good as one that is down."""
+
+_CHUNK = 1 << 16
 _RETRIES = urllib3.Retry(total=0, redirect=0, raise_on_redirect=False)
+_URL = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)?(?:[^/?#]*@)?([^/?#]*)(.*)", re.DOTALL)
 
 
 class RpcError(RpcUnavailable):
@@ -31,35 +38,45 @@ class RpcError(RpcUnavailable):
 
 
 def shown_url(url: str) -> str:
-    """A URL without user names, passwords and keys in its query, as it may stand in messages."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{host}{port}{parts.path}"
+    """A URL as it may stand in messages: without the user names, passwords, paths and queries that
+    hold the keys of most nodes that are rented.
+    """
+    match = _URL.fullmatch(url)
+    assert match is not None, "the pattern fits every text"
+    scheme, host, rest = match[1] or "", match[2], match[3]
+    if "@" in rest:  # a password with a slash in it: where the host begins is anybody's guess
+        return f"{scheme}…"
+    return f"{scheme}{host[:100]}{'' if rest in ('', '/') else '/…'}"
 
 
 class JsonRpc:
-    """One node. Each :meth:`batch` is one round trip."""
+    """One node. Each :meth:`batch` is one round trip of at most ``seconds``."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, seconds: float = SECONDS) -> None:
+        self.url = url
+        self.name = shown_url(url)
         try:
             parts = urlsplit(url)
             parts.port  # noqa: B018 - raises ValueError when it is no number
-        except ValueError as error:
-            raise UsageError(f"not a URL: {url!r}") from error
+            urllib3.util.parse_url(url)
+        except (ValueError, urllib3.exceptions.LocationValueError):
+            raise UsageError(f"not a URL: {self.name!r}") from None
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise UsageError(
-                f"an RPC's URL begins with http:// or https://, and {url!r} does not",
+                f"an RPC's URL begins with http:// or https://, and {self.name!r} does not",
                 next="Name it as --rpc http://127.0.0.1:8545, for one.",
             )
-        self.url = url
-        self.name = shown_url(url)
         headers = {"content-type": "application/json", "accept-encoding": "identity"}
-        if parts.username:
-            auth = f"{parts.username}:{parts.password or ''}"
-            headers |= urllib3.make_headers(basic_auth=auth)
+        if parts.username is not None:
+            auth = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            headers["authorization"] = "Basic " + base64.b64encode(auth.encode()).decode()
+        self._seconds = seconds
         self._pool = urllib3.PoolManager(
-            num_pools=1, maxsize=4, timeout=_TIMEOUT, retries=_RETRIES, headers=headers
+            num_pools=1,
+            maxsize=4,
+            timeout=urllib3.Timeout(connect=min(10, seconds), read=seconds),
+            retries=_RETRIES,
+            headers=headers,
         )
         self._ids = itertools.count(1)
 
@@ -75,12 +92,12 @@ class JsonRpc:
         ]
         answer = self._post(requests if len(requests) > 1 else requests[0])
         answers = answer if isinstance(answer, list) else [answer]
-        by_id = {a.get("id"): a for a in answers if isinstance(a, dict)}
+        by_id = {a["id"]: a for a in answers if isinstance(a, dict) and type(a.get("id")) is int}
         results = []
         for request in requests:
             found = by_id.get(request["id"])
-            if found is None and len(requests) == len(answers) == 1 and isinstance(answer, dict):
-                found = answer  # an error about the request as a whole has no id
+            if found is None and _refuses_all(answer):
+                found = answer
             if found is None:
                 raise RpcAnswerInvalid(f"{self.name} left out the answer to {request['method']}")
             results.append(self._result(str(request["method"]), found))
@@ -101,17 +118,22 @@ class JsonRpc:
     def _post(self, body: object) -> Any:
         try:
             response = self._pool.request(
-                "POST", self.url, body=json.dumps(body).encode(), preload_content=False
+                "POST",
+                self.url,
+                body=json.dumps(body).encode(),
+                preload_content=False,
+                decode_content=False,  # nothing compressed was asked for
             )
             try:
-                raw = response.read(ANSWER_LIMIT + 1)
+                raw = self._read(response)
             finally:
                 # What is left of an answer over the limit is never read.
                 response.close()
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            # Their text is kept as the cause; the errors themselves hold the whole URL.
             raise RpcUnavailable(
                 f"the RPC {self.name} did not answer", causes=[f"{self.name}: {_reason(error)}"]
-            ) from error
+            ) from None
         if len(raw) > ANSWER_LIMIT:
             raise RpcAnswerInvalid(f"{self.name} answered more than {ANSWER_LIMIT} bytes")
         try:
@@ -120,6 +142,24 @@ class JsonRpc:
             raise RpcAnswerInvalid(
                 f"{self.name} answered something that is not JSON (HTTP status {response.status})"
             ) from error
+
+    def _read(self, response: urllib3.BaseHTTPResponse) -> bytearray:
+        """The answer's bytes, at most one more than the limit; TimeoutError when it takes too long."""
+        deadline = time.monotonic() + self._seconds
+        raw = bytearray()
+        while len(raw) <= ANSWER_LIMIT:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the answer was not whole after {self._seconds:g} seconds")
+            chunk = response.read1(min(_CHUNK, ANSWER_LIMIT + 1 - len(raw)))
+            if not chunk:
+                break
+            raw += chunk
+        return raw
+
+
+def _refuses_all(answer: object) -> bool:
+    """Whether this is an error about the request as a whole, which has no id (JSON-RPC 2.0, 5)."""
+    return isinstance(answer, dict) and answer.get("id") is None and answer.get("error") is not None
 
 
 def _reason(error: Exception) -> str:

@@ -21,7 +21,7 @@ from web3.exceptions import (
 from web3.types import TxReceipt
 
 from integrity.chain.artifact import load_artifact
-from integrity.chain.journal import Entry, Journal
+from integrity.chain.journal import Entry, Journal, publish_purpose
 from integrity.chain.rpc import shown_url
 from integrity.core.names import checksum_address
 from integrity.core.registry import CREATE2_PROXY
@@ -100,7 +100,7 @@ class ChainWriter:
             "publish",
             [publisher, package, version, manifest, content, expected_count, make_latest],
         )
-        purpose = f"publish {self._chain_id} {publisher} {package} {version} {manifest.hex()}"
+        purpose = publish_purpose(self._chain_id, publisher, package, version, manifest)
         return Call(self._registry.address, bytes.fromhex(data[2:]), purpose)
 
     def deploy_call(self) -> Call:

@@ -130,7 +130,7 @@ def _record(
 def _stands(recorder: Recorder, standing: Standing, result: Published, *, wait: bool) -> Published:
     """The same release is recorded already: find out by which transaction, and send nothing."""
     if wait:
-        recorder.wait_standing_final(FINAL_SECONDS)
+        recorder.wait_standing_final(result.manifest, FINAL_SECONDS)
     event = recorder.event()
     return replace(
         result,

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from integrity.chain.journal import Journal
+from integrity.chain.journal import Journal, publish_purpose
 from integrity.client.resolving import FINALIZED
 from integrity.client.session import Session
 from integrity.core.links import Link
@@ -113,8 +113,11 @@ class Recorder:
         """Wait until the transaction is in a finalized block, then forget its journal entry."""
         return self._writer.wait_final(mined, timeout)
 
-    def wait_standing_final(self, timeout: float) -> None:
-        """Wait until a record that stands already is final; raises Unfinalized after ``timeout`` s."""
+    def wait_standing_final(self, manifest: bytes, timeout: float) -> None:
+        """Wait until a record that stands already is final; raises Unfinalized after ``timeout`` s.
+
+        A transaction of an earlier run that recorded it is then taken out of the journal.
+        """
         deadline = time.monotonic() + timeout
         while self.standing(FINALIZED) is None:
             if time.monotonic() > deadline:
@@ -122,3 +125,8 @@ class Recorder:
                     f"the record of {self._link} is not final after {timeout:.0f} seconds"
                 )
             time.sleep(_POLL_SECONDS)
+        journal = Journal(self._session.home.journal)
+        names = (self._link.publisher, self._link.package, self._version)
+        entry = journal.find(publish_purpose(self._link.chain_id, *names, manifest))
+        if entry is not None:
+            journal.remove(entry.hash)

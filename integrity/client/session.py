@@ -76,7 +76,7 @@ class Session:
 
     def trusts(self, link: Link) -> bool:
         """Whether this home trusts the link's publisher: one of its own keys, or an entry."""
-        own = any(info.address == link.publisher for info in self.keystore.list())
+        own = link.publisher in self.keystore.addresses()
         return own or self.trust.alias_of(link.chain_id, link.publisher) is not None
 
     def reader(self, chain_id: int) -> RpcReader:

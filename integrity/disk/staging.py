@@ -60,12 +60,18 @@ class Staging:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
+        # Cleared away while the lock is held, so that nobody else's work is taken for leftovers.
+        if not self._holds_something() and os.name == "posix":
+            self._clear()
         self._lock.release()
-        with contextlib.suppress(OSError):
-            if self.tree.is_dir() and any(self.tree.iterdir()):
-                return
-        # Nothing was kept: leave nothing behind.
-        self._clear()
+        if not self._holds_something() and os.name != "posix":
+            self._clear()
+
+    def _holds_something(self) -> bool:
+        try:
+            return any(self.tree.iterdir())
+        except OSError:
+            return False
 
     def finish(self) -> None:
         """Make the tree durable, then give it its final name. Raises DiskError; nothing is lost."""

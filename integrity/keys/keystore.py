@@ -7,6 +7,7 @@ evidence or representations.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -80,6 +81,14 @@ class Keystore:
         if not self._folder.is_dir():
             return []
         return [self._info(path) for path in sorted(self._folder.glob("*.json"))]
+
+    def addresses(self) -> set[str]:
+        """The addresses of all keys that can be read; for telling one's own, not for signing."""
+        found = set()
+        for path in self._folder.glob("*.json"):
+            with contextlib.suppress(KeyRefused, LimitExceeded):
+                found.add(_address_of(path, _read(path)))
+        return found
 
     def find(self, name: str) -> KeyInfo:
         """The key of this name or address; raises KeyRefused when there is none."""

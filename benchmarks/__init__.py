@@ -1,0 +1,1 @@
+"""Measurements against peers, each side by side in one run: ``make bench``."""

@@ -1,0 +1,97 @@
+"""Timing whole processes, alternately, and what they were like."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+INTEGRITY = str(BIN / "integrity")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run: wall seconds, CPU seconds of the process and its children, peak memory in MiB."""
+
+    seconds: float
+    cpu: float
+    memory: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. ``ratio`` is ours against the peer's as ``meaning`` says."""
+
+    job: str
+    ours: str
+    peer: str
+    ratio: float | None
+    target: str
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdout: Path | None = None,
+    cwd: Path | None = None,
+) -> Sample:
+    """Run a program to its end; it must succeed."""
+    sink = stdout.open("wb") if stdout else subprocess.DEVNULL
+    try:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [os.fspath(a) for a in argv], stdin=subprocess.DEVNULL, stdout=sink, cwd=cwd,
+            stderr=subprocess.PIPE, env={**os.environ, **(env or {})},
+        )  # fmt: skip
+        assert process.stderr is not None
+        errors = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        elapsed = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+    finally:
+        if not isinstance(sink, int):
+            sink.close()
+    if process.returncode:
+        raise RuntimeError(f"{argv}: exit {process.returncode}: {errors.decode()[-2000:]}")
+    return Sample(elapsed, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def alternate(jobs: Mapping[str, Callable[[], Sample]], rounds: int) -> dict[str, Sample]:
+    """Run all jobs in turn, ``rounds`` times -> the median of each, and its largest memory."""
+    samples: dict[str, list[Sample]] = {name: [] for name in jobs}
+    for _ in range(rounds):
+        for name, job in jobs.items():
+            samples[name].append(job())
+    return {
+        name: Sample(
+            statistics.median(s.seconds for s in taken),
+            statistics.median(s.cpu for s in taken),
+            max(s.memory for s in taken),
+        )
+        for name, taken in samples.items()
+    }
+
+
+def bound(size: int, threads: int) -> Sample:
+    """SHA-256 alone, in a process of its own; only the hashing is timed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.bound", str(size), str(threads)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return Sample(float(done.stdout), 0, 0)
+
+
+def speed(size: int, sample: Sample) -> str:
+    """GB/s for the table."""
+    return f"{size / sample.seconds / 1e9:.2f} GB/s"
+
+
+def memory(sample: Sample) -> str:
+    return f"{sample.memory:.0f} MiB"
