@@ -96,8 +96,8 @@ class Source(Protocol):
     def read(self, digest: bytes, buffer: memoryview) -> int:
         """Put the block of this SHA-256 into the buffer -> its length in bytes.
 
-        Never writes past the buffer: a source that has more to say is cut off and SourceError
-        raised, as for every other failure to answer.
+        Whoever asks gives room for one byte more than belongs there: a source that sends too much
+        fills it, and is cut off. Every failure to answer is a SourceError.
         """
         ...
 

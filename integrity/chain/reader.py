@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from integrity.chain.rpc import JsonRpc, RpcError
-from integrity.core.names import keccak256
+from integrity.core.names import check_version, keccak256
 from integrity.core.registry import Block, package_key
-from integrity.errors import RpcAnswerInvalid
+from integrity.errors import FormatError, RpcAnswerInvalid
 from integrity.ports import ReleasedEvent
 
 _RELEASED = keccak256(
@@ -50,7 +50,7 @@ class RpcReader:
         owner = "0x" + publisher[2:].lower().zfill(64)
         topics = ["0x" + _RELEASED.hex(), owner, "0x" + package_key(publisher, package).hex()]
         logs = self._logs(address, topics, 0, to.number)
-        return [self._event(log, publisher) for log in logs]
+        return [self._event(log, publisher, package) for log in logs]
 
     def _logs(self, address: str, topics: list[str], first: int, last: int) -> list[Any]:
         """All logs of a range; a node that finds it too wide is asked for each half."""
@@ -70,13 +70,18 @@ class RpcReader:
             raise RpcAnswerInvalid(f"{self.name} answered eth_getLogs with no list")
         return found
 
-    def _event(self, log: Any, publisher: str) -> ReleasedEvent:
+    def _event(self, log: Any, publisher: str, asked: str) -> ReleasedEvent:
         from eth_abi.abi import decode  # only a package's history needs it
         from eth_abi.exceptions import DecodingError
 
         try:
             values = decode(_RELEASED_DATA, self._data(log["data"]))
             package, version, manifest, sequence, _, _ = values
+            if package != asked:
+                raise RpcAnswerInvalid(
+                    f"{self.name} sent a log of the package {package[:80]!r}, not of {asked}"
+                )
+            check_version(version)
             return ReleasedEvent(
                 publisher,
                 package,
@@ -90,7 +95,9 @@ class RpcReader:
                 ),
                 self._data(log["transactionHash"], 32),
             )
-        except (DecodingError, OverflowError, UnicodeDecodeError, KeyError, TypeError) as error:
+        except (
+            DecodingError, OverflowError, UnicodeDecodeError, KeyError, TypeError, FormatError,
+        ) as error:  # fmt: skip
             raise RpcAnswerInvalid(f"{self.name} sent a log that does not decode") from error
 
     def _quantity(self, value: object) -> int:

@@ -23,7 +23,13 @@ ANSWER_LIMIT = 32 << 20
 SECONDS = 30.0
 """How long one answer may take as a whole: a node that dribbles is as good as one that is down."""
 
+NESTING_LIMIT = 64
+"""Levels of one answer, ten times what any has. Python's own limit is no help: py_ecc, which comes
+with eth_account, raises it to where the C stack overflows first, and the process dies.
+"""
+
 _CHUNK = 1 << 16
+_TOKEN = re.compile(rb'[\[{]|[\]}]|"(?:[^"\\]|\\.)*+"|"', re.DOTALL)
 _RETRIES = urllib3.Retry(total=0, redirect=0, raise_on_redirect=False)
 _URL = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)?(?:[^/?#]*@)?([^/?#]*)(.*)", re.DOTALL)
 
@@ -136,9 +142,11 @@ class JsonRpc:
             ) from None
         if len(raw) > ANSWER_LIMIT:
             raise RpcAnswerInvalid(f"{self.name} answered more than {ANSWER_LIMIT} bytes")
+        if _is_deep(raw):
+            raise RpcAnswerInvalid(f"{self.name} answered something nested too deep")
         try:
             return json.loads(raw)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise RpcAnswerInvalid(
                 f"{self.name} answered something that is not JSON (HTTP status {response.status})"
             ) from error
@@ -155,6 +163,24 @@ class JsonRpc:
                 break
             raw += chunk
         return raw
+
+
+def _is_deep(raw: bytes | bytearray) -> bool:
+    """Whether JSON text goes over the nesting limit; a first look settles most answers."""
+    if raw.count(b"[") + raw.count(b"{") <= NESTING_LIMIT:
+        return False
+    depth = 0
+    for token in _TOKEN.finditer(raw):
+        first = raw[token.start()]
+        if first in b"[{":
+            depth += 1
+            if depth > NESTING_LIMIT:
+                return True
+        elif first in b"]}":
+            depth -= 1
+        elif token.end() == token.start() + 1:  # a string without an end: no JSON from here on
+            break
+    return False
 
 
 def _refuses_all(answer: object) -> bool:

@@ -60,7 +60,7 @@ def get(
     if not sources:
         raise UsageError(
             "no source is named to get the files from",
-            next="Name one with --from, or use a link that carries a from= hint.",
+            next=_how_to_name_one(link),
         )
     fetcher = Fetcher(sources, THREADS)
     with ManifestFile(session) as file:
@@ -77,6 +77,13 @@ def get(
             write_sidecar(target, file.chunks(), warnings)
     fetched = sum(tally.bytes for tally in fetcher.tallies)
     return Got(VERIFIED, target, header, record, fetched, fetcher.tallies, warnings)
+
+
+def _how_to_name_one(link: Link) -> str:
+    """A link's own hints are told, and not followed: a stranger chose them (docs/adr/0005)."""
+    if link.sources:
+        return f"The link suggests {', '.join(link.sources)}; name it with --from if you wish."
+    return "Name one with --from URL; any will do, since none is trusted."
 
 
 def _already(

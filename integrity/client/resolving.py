@@ -23,6 +23,7 @@ from integrity.verifier.record import (
     RecordVerifier,
     Registry,
     check_chain,
+    check_code,
     check_publisher,
 )
 
@@ -47,6 +48,8 @@ def resolve(session: Session, link: Link, *, version_hint: str | None = None) ->
     try:
         record = read_record(session, reader, link, version, block)
     except ReleaseNotFound:
+        if link.version is None:
+            raise _not_latest(link, version) from None
         if _is_waiting(reader, session.registry, link, version):
             raise Unfinalized(
                 f"{link.package}@{version} is recorded, but not yet in a finalized block "
@@ -54,8 +57,15 @@ def resolve(session: Session, link: Link, *, version_hint: str | None = None) ->
             ) from None
         raise
     if link.version is None and record.sequence != record.head.latest:
-        raise RpcAnswerInvalid(f"{version} is not the latest release of {link.package}")
+        raise _not_latest(link, version)
     return record
+
+
+def _not_latest(link: Link, version: str) -> RpcAnswerInvalid:
+    return RpcAnswerInvalid(
+        f"{version} is not the latest release of {link.package}, as the RPC's state has it",
+        next="Name the version in the link.",
+    )
 
 
 def read_record(
@@ -98,12 +108,19 @@ def latest_manifest(session: Session, link: Link) -> bytes:
     """
     check_publisher(link, session.named_publisher, session.trusts(link))
     reader = session.reader(link.chain_id)
-    check_chain(link.chain_id, reader.chain_id())
     return _latest(session, reader, link, reader.block(FINALIZED))[1]
+
+
+def _check_registry(session: Session, reader: ChainReader, link: Link, block: Block) -> None:
+    """Steps 2 and 3, before anything is believed of a package's state."""
+    check_chain(link.chain_id, reader.chain_id())
+    registry = session.registry
+    check_code(registry, link.chain_id, reader.code(registry.address, block))
 
 
 def _latest(session: Session, reader: ChainReader, link: Link, block: Block) -> tuple[int, bytes]:
     """(sequence, manifest digest) of the latest release."""
+    _check_registry(session, reader, link, block)
     address = session.registry.address
     names = (link.publisher, link.package)
     (word,) = reader.words(address, [head_slot(*names)], block)
@@ -118,7 +135,6 @@ def _latest(session: Session, reader: ChainReader, link: Link, block: Block) -> 
 
 
 def _latest_version(session: Session, reader: ChainReader, link: Link, block: Block) -> str:
-    check_chain(link.chain_id, reader.chain_id())
     latest, _ = _latest(session, reader, link, block)
     events = reader.released(session.registry.address, link.publisher, link.package, block)
     for event in events:
@@ -162,8 +178,8 @@ def history(session: Session, link: Link) -> History:
     """
     check_publisher(link, session.named_publisher, session.trusts(link))
     reader = session.reader(link.chain_id)
-    check_chain(link.chain_id, reader.chain_id())
     block = reader.block(FINALIZED)
+    _check_registry(session, reader, link, block)
     address, names = session.registry.address, (link.publisher, link.package)
     (word,) = reader.words(address, [head_slot(*names)], block)
     head = decode_head(word)

@@ -10,7 +10,7 @@ from pathlib import Path
 from integrity.core.manifest import FileEntry
 from integrity.core.pieces import piece_count, piece_digest
 from integrity.disk.hashing import Hashed, Hasher, Job
-from integrity.disk.system import Signature
+from integrity.disk.system import Signature, signature
 from integrity.disk.walk import Found, Walker
 from integrity.errors import IntegrityError
 
@@ -32,7 +32,9 @@ class Problem:
 
 @dataclass(slots=True)
 class Checked:
-    """One file of the manifest, looked at. ``signature`` is its stat when it was read."""
+    """One file of the manifest, looked at. ``signature`` is its stat from before it was read, so that
+    whatever changed since then shows; None when it was not read.
+    """
 
     entry: FileEntry
     problems: list[Problem] = field(default_factory=list)
@@ -47,6 +49,7 @@ class Comparison:
         self.hashed_bytes = 0
         self._entries = entries
         self._odd: dict[str, IntegrityError] = {}
+        self._unread: set[str] = set()
         self._walker = Walker(folder, on_odd=self._on_odd)
 
     def _on_odd(self, path: str, error: IntegrityError) -> None:
@@ -59,7 +62,7 @@ class Comparison:
                 checked = hashed.item
                 _compare(checked, hashed)
                 yield checked
-        self.extra.extend(self._odd)
+        self.extra.extend(self._odd.keys() - self._unread)
         self.extra.sort()
 
     def _jobs(self) -> Iterator[Job[Checked]]:
@@ -98,14 +101,14 @@ class Comparison:
         while found is None and "/" in path:
             path = path.rpartition("/")[0]
             found = self._odd.get(path)
+            if found is not None and isinstance(found.__cause__, OSError):
+                self._unread.add(path)  # a folder of the release, if it only could be read
         return found
 
     def _present(self, entry: FileEntry, found: Found) -> Job[Checked]:
         checked = Checked(entry)
         if found.info.st_size != entry.size:
-            checked.problems.append(
-                Problem(entry.path, None, entry.size, found.info.st_size, "size")
-            )
+            checked.problems.append(_wrong_size(entry, found.info.st_size))
         if os.name == "posix" and found.executable != entry.executable:
             checked.problems.append(
                 Problem(
@@ -115,10 +118,12 @@ class Comparison:
         if found.info.st_size != entry.size:
             return _nothing(checked)
         try:
-            return Job(checked, found.open(), entry.size)
+            job = Job(checked, found.open(), entry.size)
         except OSError as error:
             checked.problems.append(_unreadable(entry.path, error))
             return _nothing(checked)
+        checked.signature = signature(found.info)
+        return job
 
 
 def _nothing(checked: Checked) -> Job[Checked]:
@@ -133,14 +138,20 @@ def _unreadable(path: str, error: OSError) -> Problem:
     return Problem(path, None, None, None, f"unreadable: {error.strerror or error}", certain=False)
 
 
+def _wrong_size(entry: FileEntry, actual: int) -> Problem:
+    return Problem(entry.path, None, entry.size, actual, "size")
+
+
 def _compare(checked: Checked, hashed: Hashed[Checked]) -> None:
     entry = checked.entry
     if hashed.error is not None:
+        checked.signature = None
         checked.problems.append(_unreadable(entry.path, hashed.error))
         return
     if hashed.after is None:
         return
-    checked.signature = hashed.after
+    if hashed.after[0] != entry.size:  # it grew or shrank since the folder was listed
+        checked.problems.append(_wrong_size(entry, hashed.after[0]))
     if hashed.digests == entry.digests:
         return
     for index in range(piece_count(entry.size)):

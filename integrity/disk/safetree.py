@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +30,7 @@ class SafeTree:
     def __enter__(self) -> SafeTree:
         if system.HAS_DIR_FD:
             with self._translated(""):
-                self._fd = system.open_directory(os.fspath(self.root), follow=True)
+                self._fd = system.open_directory(os.fspath(self.root))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -61,7 +62,9 @@ class SafeTree:
         return descriptor
 
     def stat(self, path: str) -> os.stat_result | None:
-        """The file's own stat, never a link's target's; None when it is not there."""
+        """The file's own stat, never a link's target's; None when it is not there. Raises UnsafePath
+        for a link on the way.
+        """
         try:
             with self._parent(path, make=False) as (name, fd):
                 return os.stat(name, dir_fd=fd, follow_symlinks=False)
@@ -69,9 +72,12 @@ class SafeTree:
             return None
 
     def remove(self, path: str) -> None:
-        """Delete one file or link, and the folders above it that are empty then."""
+        """Delete a file, a link or a folder with all in it, and the folders above that are empty then."""
         with self._translated(path), self._parent(path, make=False) as (name, fd):
-            os.unlink(name, dir_fd=fd)
+            if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+                shutil.rmtree(name, dir_fd=fd)
+            else:
+                os.unlink(name, dir_fd=fd)
         while "/" in path:
             path = path.rpartition("/")[0]
             try:
@@ -84,6 +90,8 @@ class SafeTree:
     def _parent(self, path: str, *, make: bool) -> Iterator[tuple[str, int | None]]:
         """The last part, and a descriptor of the folder it is in."""
         *folders, name = path.split("/")
+        if not {"", ".", ".."}.isdisjoint((*folders, name)):
+            raise UnsafePath(f"{path!r} does not stay in its folder", evidence={"path": path})
         if self._fd is None:
             yield self._checked(folders, name, make=make), None
             return

@@ -15,7 +15,7 @@ from types import TracebackType
 import filelock
 
 from integrity.disk.system import sync_directory, sync_file_system
-from integrity.errors import DiskError, Locked, PathRefused
+from integrity.errors import DiskError, Locked, PathRefused, UnsafePath
 
 _OURS = {"lock", "tree"}
 
@@ -27,23 +27,21 @@ class Staging:
         self.target = target
         self._part = target.with_name(target.name + ".part")
         self.tree = self._part / "tree"
-        self._lock = filelock.FileLock(self._part / "lock", timeout=0)
+        self._lock_file = self._part / "lock"
+        self._lock = filelock.FileLock(self._lock_file, timeout=0)
+        self._identity = (0, 0)
 
     def __enter__(self) -> Staging:
         try:
             if self._part.is_symlink() or (self._part.exists() and not self._part.is_dir()):
                 raise PathRefused(f"{str(self._part)!r} is in the way, and is not a folder of ours")
             self._part.mkdir(parents=True, exist_ok=True)
-            foreign = {name for name in os.listdir(self._part) if name not in _OURS}
-            if foreign:
-                raise PathRefused(
-                    f"{str(self._part)!r} holds {min(foreign)!r}, which is not ours",
-                    next="Move that folder away, or choose another target with -o.",
-                )
+            self._check_ours()
             self._lock.acquire()
             if self.tree.is_symlink():
                 raise PathRefused(f"{str(self.tree)!r} is a symbolic link; remove it")
             self.tree.mkdir(exist_ok=True)
+            self._identity = _identity(self.tree)
         except filelock.Timeout as error:
             raise Locked(f"another process is downloading into {str(self.target)!r}") from error
         except OSError as error:
@@ -89,6 +87,11 @@ class Staging:
             shutil.rmtree(self._part)
 
 
+def _identity(folder: Path) -> tuple[int, int]:
+    info = folder.lstat()
+    return info.st_dev, info.st_ino
+
+
 def _disk_error(path: Path, error: OSError) -> DiskError:
     return DiskError(f"cannot write {str(path)!r}: {error.strerror or error}")
 
@@ -107,6 +110,12 @@ def check_target(target: Path) -> bool:
                 f"{str(target)!r} is a file, and a release is a folder",
                 next="Choose another folder with -o.",
             )
-        return any(target.iterdir())
+        filled = any(target.iterdir())
+        if not filled and target.is_symlink():
+            raise PathRefused(
+                f"{str(target)!r} is a symbolic link to an empty folder, and would be replaced",
+                next="Name the folder itself with -o.",
+            )
+        return filled
     except OSError as error:
         raise PathRefused(f"cannot look at {str(target)!r}: {error.strerror or error}") from error

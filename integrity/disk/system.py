@@ -18,13 +18,17 @@ _DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 # A FIFO or a device put in a file's place must not block the open.
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 
+_TIME_LIMIT = 1 << 63
+
 Signature = tuple[int, int, int, int, int]
 """What tells that a file was not touched: size, mtime, ctime (both ns), inode, device."""
 
 
 def signature(info: os.stat_result) -> Signature:
-    """The signature of a file by its stat."""
-    return (info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, info.st_dev)
+    """The signature of a file by its stat; all of it fits into integers of 64 bits."""
+    # File systems know years beyond 2262, whose nanoseconds do not fit.
+    mtime, ctime = info.st_mtime_ns % _TIME_LIMIT, info.st_ctime_ns % _TIME_LIMIT
+    return (info.st_size, mtime, ctime, info.st_ino, info.st_dev)
 
 
 def regular_signature(info: os.stat_result | None) -> Signature | None:
