@@ -77,7 +77,7 @@ def _tell(result: Got) -> None:
         output.note(f"warning: {warning}")
     header = result.header
     output.say(
-        f"{result.verdict}  {result.path}",
+        f"{result.verdict}  {output.place(result.path)}",
         f"  {output.number(header.files, 'file')}, {output.size(header.size)}, "
         f"of {record_link(result.record)}",
         f"  against the record in {rests_on(result.record)}",
