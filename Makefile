@@ -55,6 +55,9 @@ build/ipfs: tools/kubo/go.mod
 	if command -v ipfs >/dev/null; then ln -sf "$$(command -v ipfs)" $@; \
 	else cd tools/kubo && go build -o ../../$@ github.com/ipfs/kubo/cmd/ipfs; fi
 
+slither: setup  ## static analysis of the contracts, in an environment of its own
+	$(BIN)/python tools/slither/check.py
+
 bench: setup kubo  ## measure against the peers, and write docs/performance.md
 	$(BIN)/python -m benchmarks
 

@@ -39,7 +39,7 @@ class _Session:
 
     def __init__(self, work: Path) -> None:
         self._work = work
-        self._environment = os.environ | {"INTEGRITY_HOME": str(work / "publisher")}
+        self._environment = dict(os.environ)
         for name in ("INTEGRITY_RPC", "INTEGRITY_CHAIN"):
             self._environment.pop(name, None)
 
@@ -54,11 +54,13 @@ class _Session:
         output.say(f"{output.number(len(files), 'file')}, {output.size(total)}")
 
         self._title("A chain of our own, with the registry on it and a funded key")
+        self._become("publisher")
         chain = json.loads(self._run("integrity chain start --json"))
         try:
             self._publish_and_get(chain)
         finally:
             self._title("That was all; nothing stays behind")
+            self._become("publisher")
             self._run("integrity chain stop")
 
     def _publish_and_get(self, chain: dict[str, str]) -> None:
@@ -71,8 +73,7 @@ class _Session:
             honest = json.loads(first_line)["url"]
             self._title("Somebody else gets it: another home, which is told whom to believe")
             reader = f"--rpc {chain['rpc']} --publisher {chain['publisher']}"
-            self._environment["INTEGRITY_HOME"] = str(self._work / "reader")
-            output.say("$ export INTEGRITY_HOME=reader")
+            self._become("reader")
             self._run(f"integrity get {link} -o got --from {honest} {reader}")
             self._run(f"integrity verify got {link} {reader}")
 
@@ -101,6 +102,11 @@ class _Session:
             old = file.read(1)
             file.seek(offset)
             file.write(bytes((old[0] ^ 1,)))
+
+    def _become(self, who: str) -> None:
+        """Go on with the home of somebody else."""
+        self._environment["INTEGRITY_HOME"] = str(self._work / who)
+        self._show(f"export INTEGRITY_HOME={who}")
 
     # --- running commands ----------------------------------------------------------------------
 
