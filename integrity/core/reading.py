@@ -22,7 +22,7 @@ from integrity.core.pieces import PIECE_SIZE
 from integrity.core.sorting import Scratch
 from integrity.core.tree import TreeBuilder
 from integrity.core.unixfs import FANOUT, Emit, Node, drop, file_node
-from integrity.errors import FormatError, LimitExceeded, TotalsMismatch
+from integrity.errors import FormatError, LimitExceeded, NonCanonical, TotalsMismatch
 
 MANIFEST_LIMIT = FANOUT * PIECE_SIZE
 """Bytes of a manifest: one file root over 1,024 leaves, so a single block vouches for all of it."""
@@ -142,6 +142,12 @@ class ManifestDigest:
         self._emit(digest, leaf)
 
     def finish(self) -> bytes:
-        """The 32 bytes; nothing may be added afterwards."""
+        """The 32 bytes; nothing may be added afterwards.
+
+        NonCanonical when the bytes are a manifest's root block: they have the digest of a manifest
+        that is too long for one block, and are none.
+        """
+        if not self._digests and self._piece[:1] == b"\x12":
+            raise NonCanonical("the root block of a manifest in the manifest's place")
         self._leaf(bytes(self._piece))
         return file_node(self._size, bytes(self._digests), self._emit).cid.digest

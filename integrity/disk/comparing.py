@@ -42,10 +42,14 @@ class Checked:
 
 
 class Comparison:
-    """Iterate over it for a :class:`Checked` of every entry; ``extra`` is complete afterwards."""
+    """Iterate over it for a :class:`Checked` of every entry; ``extra`` is complete afterwards.
+
+    So is ``surplus``: the same, and folders without any file, by the names the system has for them.
+    """
 
     def __init__(self, folder: Path, entries: Iterable[FileEntry]) -> None:
         self.extra: list[str] = []
+        self.surplus: list[str] = []
         self.hashed_bytes = 0
         self._entries = entries
         self._odd: dict[str, IntegrityError] = {}
@@ -62,8 +66,9 @@ class Comparison:
                 checked = hashed.item
                 _compare(checked, hashed)
                 yield checked
-        self.extra.extend(self._odd.keys() - self._unread)
-        self.extra.sort()
+        self.surplus += sorted(self._odd.keys() - self._unread)
+        self.extra = sorted(map(_shown, self.surplus))
+        self.surplus += self._walker.empty
 
     def _jobs(self) -> Iterator[Job[Checked]]:
         """Merge both orders. Files that need no hashing become jobs of nothing."""
@@ -72,7 +77,7 @@ class Comparison:
         for entry in self._entries:
             key = entry.path.encode()
             while current is not None and current.path.encode() < key:
-                self.extra.append(current.path)
+                self.surplus.append(current.path)
                 current = next(found, None)
             if current is None or current.path != entry.path:
                 yield self._absent(entry)
@@ -80,7 +85,7 @@ class Comparison:
             yield self._present(entry, current)
             current = next(found, None)
         while current is not None:
-            self.extra.append(current.path)
+            self.surplus.append(current.path)
             current = next(found, None)
 
     def _absent(self, entry: FileEntry) -> Job[Checked]:
@@ -124,6 +129,11 @@ class Comparison:
             return _nothing(checked)
         checked.signature = signature(found.info)
         return job
+
+
+def _shown(path: str) -> str:
+    """A path with what does not decode escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _nothing(checked: Checked) -> Job[Checked]:

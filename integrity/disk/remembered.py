@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import struct
 from collections.abc import Iterable
@@ -49,6 +50,5 @@ class Remembered:
         if data[:head] != _MAGIC + manifest or (len(data) - head) % _RECORD.size:
             return False
         kept = _RECORD.iter_unpack(memoryview(data)[head:])
-        return all(now == before for now, before in zip(signatures, kept, strict=False)) and (
-            next(kept, None) is None
-        )
+        pairs = itertools.zip_longest(signatures, kept, fillvalue=())
+        return all(now == before for now, before in pairs)

@@ -72,8 +72,15 @@ class SafeTree:
             return None
 
     def remove(self, path: str) -> None:
-        """Delete a file, a link or a folder with all in it, and the folders above that are empty then."""
-        with self._translated(path), self._parent(path, make=False) as (name, fd):
+        """Delete a file, a link or a folder with all in it, and the folders above that are empty then.
+
+        What is not there is fine.
+        """
+        with (
+            self._translated(path),
+            contextlib.suppress(FileNotFoundError),
+            self._parent(path, make=False) as (name, fd),
+        ):
             if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
                 shutil.rmtree(name, dir_fd=fd)
             else:

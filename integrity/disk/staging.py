@@ -62,8 +62,22 @@ class Staging:
         if not self._holds_something() and os.name == "posix":
             self._clear()
         self._lock.release()
-        if not self._holds_something() and os.name != "posix":
+        if self._holds_something():
+            # Some systems take the lock's file away; it also says that the folder is ours.
+            with contextlib.suppress(OSError):
+                self._lock_file.touch()
+        elif os.name != "posix":
             self._clear()
+
+    def _check_ours(self) -> None:
+        """Somebody's own folder that happens to have our names must not be cleared out."""
+        names = set(os.listdir(self._part))
+        foreign = names - _OURS if "lock" in names else names
+        if foreign:
+            raise PathRefused(
+                f"{str(self._part)!r} holds {min(foreign)!r}, which is not ours",
+                next="Move that folder away, or choose another target with -o.",
+            )
 
     def _holds_something(self) -> bool:
         try:
@@ -72,8 +86,15 @@ class Staging:
             return False
 
     def finish(self) -> None:
-        """Make the tree durable, then give it its final name. Raises DiskError; nothing is lost."""
+        """Make the tree durable, then give it its final name. Nothing is lost when it raises
+        DiskError, or UnsafePath because something else was put in the tree's place.
+        """
         try:
+            if _identity(self.tree) != self._identity:
+                raise UnsafePath(
+                    f"{str(self.tree)!r} was replaced by something else during the download",
+                    next="Find out who did that, remove it, and run the same command again.",
+                )
             sync_file_system(os.fspath(self.tree))
             if os.name != "posix" and self.target.is_dir():
                 self.target.rmdir()  # Windows does not rename onto an empty folder

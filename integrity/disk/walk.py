@@ -13,7 +13,7 @@ from integrity.disk import system
 from integrity.errors import IntegrityError, PathRefused
 
 OnOdd = Callable[[str, IntegrityError], None]
-"""Told of an entry that a release cannot hold: its path, with undecodable bytes escaped, and why."""
+"""Told of an entry that a release cannot hold, and why; its path is as os.fsdecode gives it."""
 
 
 _Entry = tuple[bytes, str, os.stat_result]
@@ -152,8 +152,7 @@ class Walker:
                 except IntegrityError as error:
                     if self._on_odd is None:
                         raise
-                    shown = os.fsencode(found.name).decode("utf-8", "backslashreplace")
-                    self._on_odd(prefix + shown, error)
+                    self._on_odd(prefix + os.fsdecode(found.name), error)
         entries.sort(key=lambda entry: entry[0])
         return entries
 

@@ -145,7 +145,7 @@ class Store:
                 self._add_files(file_batch)
             for node_batch in _batches(nodes):
                 node_batch.sort()
-                self._db.executemany("INSERT OR IGNORE INTO node VALUES (?, ?)", node_batch)
+                self._db.executemany("INSERT OR REPLACE INTO node VALUES (?, ?)", node_batch)
             self._db.execute(
                 "INSERT OR REPLACE INTO release VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -192,15 +192,13 @@ class Store:
         )
         with _translated(self.path), self._lock:
             rows = self._db.execute(query, (digest,)).fetchall()
-        return [
-            Place(
-                path,
-                number * PIECE_SIZE,
-                piece_length(size, number),
-                (size, mtime, ctime, int(inode), int(device)),
-            )
-            for path, number, size, mtime, ctime, inode, device in rows
-        ]
+        try:
+            return [_place(*row) for row in rows]
+        except (TypeError, ValueError, OverflowError) as error:
+            raise StoreError(
+                f"the store {self.path} is damaged: {error}",
+                next="Move it away and publish your folders again: the same releases cost nothing.",
+            ) from error
 
     def releases(self) -> list[StoredRelease]:
         """Everything that can be served, in the order in which it was put in."""
@@ -216,6 +214,15 @@ class Store:
         with _translated(self.path), self._lock:
             row: tuple[bytes, ...] | None = self._db.execute(query, values).fetchone()
             return row
+
+
+def _place(
+    path: bytes, number: int, size: int, mtime: int, ctime: int, inode: str, device: str
+) -> Place:
+    if not all(type(value) is int for value in (number, size, mtime, ctime)):
+        raise TypeError("a number that is none")
+    stat = (size, mtime, ctime, int(inode), int(device))
+    return Place(path, number * PIECE_SIZE, piece_length(size, number), stat)
 
 
 def _batches(items: Iterable[_T]) -> Iterator[list[_T]]:

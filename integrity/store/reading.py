@@ -20,6 +20,9 @@ from integrity.store.database import Place, Store
 SETTLED_NS = 1_000_000_000
 _REMEMBERED = 1 << 20
 
+_Key = tuple[bytes, bytes, int]
+"""What was hashed: digest, path, and offset, as one piece may stand in a file several times."""
+
 
 @dataclass(slots=True)
 class InMemory:
@@ -61,7 +64,7 @@ class BlockReader:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._hashed: dict[tuple[bytes, bytes], Signature] = {}
+        self._hashed: dict[_Key, Signature] = {}
 
     def open(self, digest: bytes) -> Block | None:
         """The block, to be closed by the caller; None when the store has no bytes that match.
@@ -69,8 +72,8 @@ class BlockReader:
         Raises StoreError when the database cannot be read.
         """
         node = self._store.node(digest)
-        if node is not None:
-            return InMemory(node) if hashlib.sha256(node).digest() == digest else None
+        if node is not None and hashlib.sha256(node).digest() == digest:
+            return InMemory(node)
         for place in self._store.places(digest):
             block = self._open_place(digest, place)
             if block is not None:
@@ -88,7 +91,9 @@ class BlockReader:
             now = signature(info)
             if not stat.S_ISREG(info.st_mode) or now != place.signature:
                 return None
-            key = (digest, place.path)
+            if not 0 <= place.offset <= place.offset + place.length <= info.st_size:
+                return None
+            key = (digest, place.path, place.offset)
             if self._hashed.get(key) == now:
                 keep = True
                 return InFile(fd, place.offset, place.length, now)
@@ -111,7 +116,7 @@ class BlockReader:
         data = bytes(buffer)
         return data if hashlib.sha256(data).digest() == digest else None
 
-    def _remember(self, key: tuple[bytes, bytes], value: Signature) -> None:
+    def _remember(self, key: _Key, value: Signature) -> None:
         with self._lock:
             if len(self._hashed) >= _REMEMBERED:
                 self._hashed.clear()

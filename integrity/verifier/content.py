@@ -10,7 +10,6 @@ from integrity.core.reading import ManifestDigest, check_manifest
 from integrity.core.sorting import Scratch
 from integrity.errors import (
     FormatError,
-    LimitExceeded,
     ManifestInvalid,
     ManifestMismatch,
     WrongRelease,
@@ -21,7 +20,7 @@ Chunks = Callable[[], Iterable[bytes]]
 
 
 def manifest_digest(chunks: Chunks) -> bytes:
-    """The digest a registry would record for these bytes; LimitExceeded past the limit."""
+    """The digest a registry would record for these bytes; FormatError if none can be recorded."""
     digest = ManifestDigest()
     for chunk in chunks():
         digest.update(chunk)
@@ -42,7 +41,7 @@ def step6_manifest(
     """
     try:
         actual = manifest_digest(chunks)
-    except LimitExceeded as error:
+    except FormatError as error:
         raise ManifestMismatch(error.message, evidence={"expected": expected.hex()}) from error
     if actual != expected:
         raise ManifestMismatch(

@@ -1,0 +1,298 @@
+"""The verifier's steps 1 to 4 and 6 to 7 (spec v1, section 6): what each says no to, and in order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from releases import PUBLISHER, MemoryScratch, header_of, manifest_of, simple
+
+from integrity.core.links import Link, parse_link
+from integrity.core.manifest import encode_file, encode_header
+from integrity.core.names import keccak256
+from integrity.core.reading import ManifestDigest
+from integrity.core.registry import Block
+from integrity.errors import (
+    ChainMismatch,
+    IntegrityError,
+    ManifestInvalid,
+    ManifestMismatch,
+    PublisherMismatch,
+    RegistryMismatch,
+    ReleaseNotFound,
+    Revoked,
+    RpcAnswerInvalid,
+    UnknownPublisher,
+    WrongRelease,
+)
+from integrity.verifier.content import manifest_digest, step6_manifest, step7_piece
+from integrity.verifier.record import ONE_RPC, Record, RecordVerifier, Registry
+
+OTHER = "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
+CODE = b"\x60\x00"
+REGISTRY = Registry("0x4e59b44847b379578588920cA78FbF26c0B4956C", keccak256(CODE))
+BLOCK = Block(17, b"\x11" * 32, 1_700_000_000)
+DIGEST = bytes(range(32))
+
+
+def link_of(text: str = "tool@1.2.0", pin: str = "") -> Link:
+    link = parse_link(f"integrity:31337:{PUBLISHER}/{text}{pin}")
+    assert isinstance(link, Link)
+    return link
+
+
+def head(count: int = 3, latest: int = 2, updated_at: int = 1_700_000_000) -> bytes:
+    return (count | latest << 48 | updated_at << 96).to_bytes(32, "big")
+
+
+def release(sequence: int = 2, revocation: int = 0, by: str = OTHER) -> bytes:
+    word = sequence | 1_690_000_000 << 48 | revocation << 88 | int(by, 16) << 96
+    return word.to_bytes(32, "big")
+
+
+def through(verifier: RecordVerifier, steps: int) -> RecordVerifier:
+    """Take the first steps with good evidence."""
+    calls: list[Callable[[], Any]] = [
+        lambda: verifier.step1_publisher(None, trusted=True),
+        lambda: verifier.step2_block(31337, BLOCK),
+        lambda: verifier.step3_account(CODE),
+        lambda: verifier.step4_record(head(), release(), DIGEST),
+    ]
+    for call in calls[:steps]:
+        call()
+    return verifier
+
+
+def verifier_of(link: Link | None = None) -> RecordVerifier:
+    return RecordVerifier(link or link_of(), "1.2.0", REGISTRY)
+
+
+def test_good_evidence_gives_a_record_that_says_on_what_it_rests() -> None:
+    record = through(verifier_of(), 3).step4_record(head(), release(), DIGEST)
+    assert record == Record(
+        chain_id=31337,
+        publisher=PUBLISHER,
+        package="tool",
+        version="1.2.0",
+        manifest=DIGEST,
+        sequence=2,
+        head=record.head,
+        published_at=1_690_000_000,
+        by=OTHER,
+        block=BLOCK,
+        registry=REGISTRY.address,
+        basis="one rpc, unproven",
+    )
+    assert (record.head.count, record.head.latest, record.head.updated_at) == (3, 2, 1_700_000_000)
+    assert record.is_latest
+    assert record.basis == ONE_RPC
+
+
+# --- the order -----------------------------------------------------------------------------------
+
+STEPS: dict[int, Callable[[RecordVerifier], Any]] = {
+    1: lambda v: v.step1_publisher(None, trusted=True),
+    2: lambda v: v.step2_block(31337, BLOCK),
+    3: lambda v: v.step3_account(CODE),
+    4: lambda v: v.step4_record(head(), release(), DIGEST),
+}
+
+
+@pytest.mark.parametrize("done", range(5))
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_is_taken_after_the_one_before_and_once(done: int, step: int) -> None:
+    verifier = through(verifier_of(), done)
+    if step == done + 1:
+        STEPS[step](verifier)
+        return
+    with pytest.raises(RuntimeError) as caught:
+        STEPS[step](verifier)
+    assert not isinstance(caught.value, IntegrityError)
+
+
+REFUSALS: dict[int, tuple[Callable[[RecordVerifier], Any], type[IntegrityError]]] = {
+    1: (lambda v: v.step1_publisher(None, trusted=False), UnknownPublisher),
+    2: (lambda v: v.step2_block(1, BLOCK), ChainMismatch),
+    3: (lambda v: v.step3_account(b""), RegistryMismatch),
+}
+
+
+@pytest.mark.parametrize("step", REFUSALS)
+def test_no_step_is_taken_after_one_that_said_no(step: int) -> None:
+    """Whoever swallows the error must not get any further."""
+    verifier = through(verifier_of(), step - 1)
+    refused, error = REFUSALS[step]
+    with pytest.raises(error):
+        refused(verifier)
+    with pytest.raises(RuntimeError):
+        STEPS[step + 1](verifier)
+
+
+# --- step 1 --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("named", "trusted", "error"),
+    [
+        (None, False, UnknownPublisher),
+        (OTHER, False, PublisherMismatch),
+        (OTHER, True, PublisherMismatch),
+        (PUBLISHER.lower(), False, PublisherMismatch),
+    ],
+)
+def test_step_1_a_link_alone_makes_nobody_known(
+    named: str | None, trusted: bool, error: type[IntegrityError]
+) -> None:
+    with pytest.raises(error):
+        verifier_of().step1_publisher(named, trusted)
+
+
+@pytest.mark.parametrize(
+    ("named", "trusted"), [(PUBLISHER, False), (PUBLISHER, True), (None, True)]
+)
+def test_step_1_a_publisher_is_named_or_trusted(named: str | None, trusted: bool) -> None:
+    verifier = verifier_of()
+    verifier.step1_publisher(named, trusted)
+    verifier.step2_block(31337, BLOCK)
+
+
+# --- steps 2 and 3 -------------------------------------------------------------------------------
+
+
+def test_step_2_threat_9_another_chain_is_no_answer_about_this_one() -> None:
+    with pytest.raises(ChainMismatch) as caught:
+        through(verifier_of(), 1).step2_block(1, BLOCK)
+    assert caught.value.evidence == {"expected": 31337, "actual": 1}
+
+
+@pytest.mark.parametrize("code", [b"", b"\x60\x01", CODE + b"\x00"])
+def test_step_3_threat_10_another_contract_is_not_the_registry(code: bytes) -> None:
+    with pytest.raises(RegistryMismatch) as caught:
+        through(verifier_of(), 2).step3_account(code)
+    assert caught.value.evidence["address"] == REGISTRY.address
+
+
+# --- step 4 --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ((bytes(32), bytes(32), bytes(32)), ReleaseNotFound),
+        ((head(), release(0), DIGEST), ReleaseNotFound),
+        ((head(), release(), bytes(32)), RpcAnswerInvalid),
+        ((bytes(32), release(), DIGEST), RpcAnswerInvalid),
+        ((head(count=1, latest=1), release(2), DIGEST), RpcAnswerInvalid),
+        ((head(count=2, latest=3), release(2), DIGEST), RpcAnswerInvalid),
+        ((head(), release(revocation=2), DIGEST), Revoked),
+        ((head(latest=3), release(revocation=255), DIGEST), Revoked),
+    ],
+    ids=["nothing", "no release", "no manifest", "no head", "sequence over count",
+         "latest over count", "revoked", "revoked for a reason without a name"],
+)  # fmt: skip
+def test_step_4_words_that_make_no_record(
+    words: tuple[bytes, bytes, bytes], error: type[IntegrityError]
+) -> None:
+    with pytest.raises(IntegrityError) as caught:
+        through(verifier_of(), 3).step4_record(*words)
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize(("code", "reason"), [(1, "unspecified"), (2, "compromised"), (9, "9")])
+def test_step_4_a_revocation_says_why(code: int, reason: str) -> None:
+    with pytest.raises(Revoked) as caught:
+        through(verifier_of(), 3).step4_record(head(), release(revocation=code), DIGEST)
+    assert caught.value.evidence == {"reason": reason, "code": code}
+
+
+def test_step_4_a_pin_holds() -> None:
+    pinned = link_of(pin="#" + DIGEST.hex())
+    record = through(verifier_of(pinned), 3).step4_record(head(), release(), DIGEST)
+    assert record.manifest == DIGEST
+    with pytest.raises(ManifestMismatch) as caught:
+        through(verifier_of(pinned), 3).step4_record(head(), release(), b"\x01" * 32)
+    assert caught.value.evidence == {"expected": DIGEST.hex(), "actual": (b"\x01" * 32).hex()}
+
+
+def test_step_4_an_older_release_is_no_latest() -> None:
+    record = through(verifier_of(), 3).step4_record(head(latest=3), release(), DIGEST)
+    assert not record.is_latest
+
+
+# --- steps 6 and 7 -------------------------------------------------------------------------------
+
+MANIFEST = manifest_of([simple("a"), simple("b/c")])
+NAMES = (PUBLISHER, "tool", "1.2.0")
+
+
+def check(manifest: bytes, expected: bytes | None = None, names: Any = NAMES) -> Any:
+    digest = hashlib.sha256(manifest).digest() if expected is None else expected
+    return step6_manifest(lambda: [manifest], digest, MemoryScratch(), names)
+
+
+def test_step_6_the_recorded_manifest_is_accepted() -> None:
+    assert check(MANIFEST) == header_of([simple("a"), simple("b/c")])
+    assert manifest_digest(lambda: [MANIFEST]) == hashlib.sha256(MANIFEST).digest()
+
+
+@pytest.mark.parametrize("other", [b"", MANIFEST[:-1], MANIFEST + b"\n", MANIFEST[::-1]])
+def test_step_6_other_bytes_are_not_the_recorded_manifest(other: bytes) -> None:
+    with pytest.raises(ManifestMismatch):
+        check(other, hashlib.sha256(MANIFEST).digest())
+
+
+def test_step_6_a_root_block_is_not_the_manifest_whose_digest_it_has() -> None:
+    """Else whoever sends the block in the manifest's place would make the publisher look guilty."""
+    manifest = manifest_of(simple(f"{n:06d}") for n in range(12_000))
+    blocks: dict[bytes, bytes] = {}
+    digest = ManifestDigest(blocks.__setitem__)
+    digest.update(manifest)
+    recorded = digest.finish()
+    assert check(manifest, recorded).files == 12_000
+    assert hashlib.sha256(blocks[recorded]).digest() == recorded
+    with pytest.raises(ManifestMismatch):
+        check(blocks[recorded], recorded)
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (b"", "FormatError"),
+        (b"\x00\n", "FormatError"),
+        (MANIFEST[:-1], "NonCanonical"),
+        (MANIFEST.replace(b'"files":2', b'"files":3'), "TotalsMismatch"),
+    ],
+)
+def test_step_6_a_broken_manifest_under_its_digest_is_evidence(broken: bytes, reason: str) -> None:
+    with pytest.raises(ManifestInvalid) as caught:
+        check(broken)
+    assert caught.value.evidence["reason"] == reason
+
+
+@pytest.mark.parametrize(
+    "names", [(OTHER, "tool", "1.2.0"), (PUBLISHER, "tools", "1.2.0"), (PUBLISHER, "tool", "1.2.1")]
+)
+def test_step_6_threat_13_a_manifest_of_another_release_is_not_this_ones(
+    names: tuple[str, str, str],
+) -> None:
+    with pytest.raises(WrongRelease):
+        check(MANIFEST, names=names)
+
+
+def test_step_6_threat_13_a_newer_header_over_older_lines_is_refused() -> None:
+    newer = [simple("a", b"new"), simple("b/c")]
+    mixed = encode_header(header_of(newer)) + encode_file(simple("a", b"old")) + encode_file(
+        simple("b/c")
+    )  # fmt: skip
+    with pytest.raises(ManifestInvalid) as caught:
+        check(mixed)
+    assert caught.value.evidence["reason"] == "TotalsMismatch"
+
+
+def test_step_7_a_piece_has_its_digest_or_says_which_it_has() -> None:
+    expected = hashlib.sha256(b"piece").digest()
+    assert step7_piece(memoryview(b"piece"), expected) is None
+    for other in (b"Piece", b"piece\0", b"piec", b""):
+        assert step7_piece(memoryview(other), expected) == hashlib.sha256(other).digest()

@@ -1,0 +1,312 @@
+"""Threat 45: whatever became of the files and the database, a block is right or it is absent."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from integrity.errors import StoreError
+from integrity.store.database import Store
+from integrity.store.reading import SETTLED_NS, BlockReader, InFile, InMemory
+
+from .helpers import MIB, digest, pattern, piece, put, read
+
+TOOL = pattern(2 * MIB + 9)
+FILES = {"README": b"read me", "tool": TOOL, "empty": b""}
+
+
+def wait_until_settled(path: Path) -> None:
+    """Until a change of the file could no more hide in the same tick of the clock."""
+    changed = max(path.stat().st_mtime_ns, path.stat().st_ctime_ns)
+    while time.time_ns() - changed <= SETTLED_NS:
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def folder(store: Store, tmp_path: Path) -> Path:
+    put(store, tmp_path / "release", FILES)
+    return tmp_path / "release"
+
+
+@pytest.fixture
+def reader(store: Store) -> BlockReader:
+    return BlockReader(store)
+
+
+def test_every_block_is_given_with_its_bytes(
+    store: Store, folder: Path, reader: BlockReader
+) -> None:
+    for index in range(3):
+        assert read(reader, piece(TOOL, index)) == TOOL[index * MIB : (index + 1) * MIB]
+    assert read(reader, digest(b"read me")) == b"read me"
+    assert read(reader, digest(b"")) == b""
+    manifest = store.releases()[0].manifest
+    block = read(reader, manifest)
+    assert block is not None
+    assert digest(block) == manifest
+    assert read(reader, digest(b"never stored")) is None
+
+
+def test_a_piece_is_hashed_first_and_then_sent_from_the_file(
+    folder: Path, reader: BlockReader
+) -> None:
+    wait_until_settled(folder / "tool")
+    kinds = []
+    for _ in range(3):
+        block = reader.open(piece(TOOL, 1))
+        assert block is not None
+        kinds.append(type(block))
+        assert block.length == MIB
+        block.close()
+    assert kinds == [InMemory, InFile, InFile]
+    assert read(reader, piece(TOOL, 1)) == TOOL[MIB : 2 * MIB]
+
+
+def test_a_file_touched_just_now_is_hashed_every_time(folder: Path, reader: BlockReader) -> None:
+    ahead = time.time_ns() + 3600 * 10**9
+    os.utime(folder / "README", ns=(ahead, ahead))
+    put(reader._store, folder)
+    for _ in range(3):
+        assert isinstance(reader.open(digest(b"read me")), InMemory)
+
+
+# --- files that are not what they were ---------------------------------------------------------
+
+
+def rewrite_with_old_times(path: Path) -> None:
+    info = path.stat()
+    path.write_bytes(pattern(info.st_size, 123))
+    os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+    assert path.stat().st_mtime_ns == info.st_mtime_ns
+
+
+def become_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def become_link_to_others(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(pattern(path.stat().st_size, 200))
+    path.unlink()
+    path.symlink_to(other)
+
+
+def become_link_to_a_copy(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    path.unlink()
+    path.symlink_to(other)
+
+
+def become_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+CHANGES: list[Callable[[Path], None]] = [
+    rewrite_with_old_times, become_fifo, become_link_to_others, become_link_to_a_copy,
+    become_folder, grow, Path.unlink,
+    lambda path: os.truncate(path, 0),
+    lambda path: os.truncate(path, path.stat().st_size - 1),
+    lambda path: path.symlink_to(path.rename(path.with_name("gone")).with_name("nowhere")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("hashed_before", [False, True])
+@pytest.mark.parametrize("name", ["README", "tool"])
+def test_threat_45_a_file_changed_after_it_was_published_is_absent(
+    folder: Path,
+    reader: BlockReader,
+    change: Callable[[Path], None],
+    hashed_before: bool,
+    name: str,
+) -> None:
+    data = FILES[name]
+    wanted = [piece(data, index) for index in range(-(-len(data) // MIB))]
+    if hashed_before:
+        for each in wanted:
+            assert read(reader, each) is not None
+    change(folder / name)
+    assert [read(reader, each) for each in wanted] == [None] * len(wanted)
+    assert read(reader, digest(b"")) == b""  # the others are still given
+
+
+def test_threat_45_a_change_after_opening_shows_when_it_was_sent(
+    folder: Path, reader: BlockReader
+) -> None:
+    wait_until_settled(folder / "tool")
+    assert read(reader, piece(TOOL, 0)) is not None
+    block = reader.open(piece(TOOL, 0))
+    assert isinstance(block, InFile)
+    assert block.unchanged()
+    rewrite_with_old_times(folder / "tool")
+    assert not block.unchanged()
+    block.close()
+
+
+def test_threat_45_bits_that_rot_without_a_trace_are_not_given_out(
+    store: Store, folder: Path, tmp_path: Path
+) -> None:
+    """The stat is as it was and the bytes are not: as if the store had been told wrong bytes."""
+    (folder / "tool").write_bytes(pattern(2 * MIB + 9, 5))
+    info = os.stat(folder / "tool")
+    with sqlite3.connect(store.path) as connection:
+        connection.execute(
+            "UPDATE file SET size = ?, mtime = ?, ctime = ?, inode = ? WHERE path = ?",
+            (
+                info.st_size, info.st_mtime_ns, info.st_ctime_ns, str(info.st_ino),
+                os.fsencode(folder / "tool"),
+            ),
+        )  # fmt: skip
+    connection.close()
+    reader = BlockReader(store)
+    assert [read(reader, piece(TOOL, index)) for index in range(3)] == [None] * 3
+
+
+# --- a database that claims what is not so -----------------------------------------------------
+
+
+def test_threat_45_a_damaged_node_is_absent(store: Store, folder: Path) -> None:
+    manifest = store.releases()[0].manifest
+    with sqlite3.connect(store.path) as connection:
+        (block,) = connection.execute(
+            "SELECT block FROM node WHERE digest = ?", (manifest,)
+        ).fetchone()
+        connection.execute(
+            "UPDATE node SET block = ? WHERE digest = ?", (block[:-1] + b"!", manifest)
+        )
+    connection.close()
+    assert read(BlockReader(store), manifest) is None
+
+
+def test_threat_45_a_damaged_node_that_is_also_a_file_is_given_from_the_file(
+    store: Store, folder: Path, tmp_path: Path
+) -> None:
+    manifest = store.releases()[0].manifest
+    block = store.node(manifest)
+    assert block is not None
+    put(store, tmp_path / "archive", {"old.integrity": block})
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("UPDATE node SET block = x'00' WHERE digest = ?", (manifest,))
+    connection.close()
+    assert read(BlockReader(store), manifest) == block
+
+
+def test_publishing_again_mends_a_damaged_node(store: Store, folder: Path) -> None:
+    manifest = store.releases()[0].manifest
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("UPDATE node SET block = x'00' WHERE digest = ?", (manifest,))
+    connection.close()
+    assert put(store, folder) == manifest
+    assert read(BlockReader(store), manifest) is not None
+
+
+@pytest.mark.parametrize("number", [0, 2, 3, 10**6, -1, 2**62])
+def test_threat_45_a_claim_about_another_piece_gives_the_right_bytes_or_none(
+    store: Store, folder: Path, number: int
+) -> None:
+    """Another claim, tried first or last, neither hides the true one nor is believed."""
+    with sqlite3.connect(store.path) as connection:
+        connection.execute(
+            "INSERT INTO piece SELECT ?, id, ? FROM file WHERE path = ?",
+            (piece(TOOL, 1), number, os.fsencode(folder / "tool")),
+        )
+    connection.close()
+    wait_until_settled(folder / "tool")
+    reader = BlockReader(store)
+    for _ in range(3):
+        assert read(reader, piece(TOOL, 1)) == TOOL[MIB : 2 * MIB]
+
+
+@pytest.mark.parametrize("number", [3, 10**6, -1, 2**42])
+def test_threat_45_a_claim_beyond_the_file_is_absence(
+    store: Store, folder: Path, number: int
+) -> None:
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("UPDATE piece SET number = ? WHERE number = 1", (number,))
+    connection.close()
+    assert read(BlockReader(store), piece(TOOL, 1)) is None
+
+
+@pytest.mark.parametrize("value", ["'x'", "x'ff'", "1e300"])
+def test_threat_45_nonsense_in_the_database_is_absence_or_a_store_error(
+    store: Store, folder: Path, value: str
+) -> None:
+    with sqlite3.connect(store.path) as connection:
+        connection.execute(f"UPDATE file SET size = {value}, inode = {value}")
+    connection.close()
+    try:
+        found = read(BlockReader(store), piece(TOOL, 1))
+    except StoreError:
+        found = None
+    assert found is None
+
+
+# --- a piece in several places -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spoiled", ["one", "two"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_threat_45_a_piece_in_two_places_is_given_from_the_good_one(
+    store: Store, tmp_path: Path, spoiled: str, change: Callable[[Path], None]
+) -> None:
+    for name in ("one", "two"):
+        put(store, tmp_path / name, {"file": TOOL})
+    reader = BlockReader(store)
+    assert read(reader, piece(TOOL, 1)) == TOOL[MIB : 2 * MIB]
+    change(tmp_path / spoiled / "file")
+    assert read(reader, piece(TOOL, 1)) == TOOL[MIB : 2 * MIB]
+
+
+def test_a_piece_twice_in_one_file_is_given_from_either(store: Store, tmp_path: Path) -> None:
+    put(store, tmp_path / "zeros", {"file": bytes(3 * MIB)})
+    wait_until_settled(tmp_path / "zeros" / "file")
+    reader = BlockReader(store)
+    for _ in range(3):
+        assert read(reader, digest(bytes(MIB))) == bytes(MIB)
+
+
+# --- threads and descriptors -------------------------------------------------------------------
+
+
+def test_many_threads_read_while_a_file_changes_and_none_gets_wrong_bytes(
+    store: Store, folder: Path
+) -> None:
+    reader = BlockReader(store)
+    wanted = [piece(TOOL, 0), piece(TOOL, 1), digest(b"read me")]
+    wrong: list[bytes] = []
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            for each in wanted:
+                found = read(reader, each)
+                if found is not None and digest(found) != each:
+                    wrong.append(found)
+
+    before = len(os.listdir("/proc/self/fd"))
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(40):
+        (folder / "tool").write_bytes(TOOL if number % 2 else pattern(len(TOOL), number))
+        if number % 10 == 9:
+            put(store, folder)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert len(os.listdir("/proc/self/fd")) == before
