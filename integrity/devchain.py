@@ -7,6 +7,8 @@ homes that share a key would trust each other.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -15,8 +17,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import filelock
 import psutil
@@ -32,7 +36,7 @@ from integrity.home import Config, Home, set_config
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, KeyInfo, Keystore
 
 BLOCK_SECONDS = 1.0
-_KEYS = ("dev", "dev-2")
+_KEYS = 2
 _FUNDS = 10_000 * 10**18
 _READY_SECONDS = 60
 
@@ -82,30 +86,44 @@ class DevelopmentChain:
     def start(self) -> ChainStatus:
         """Bring it up and return once everything answers, finalized reads included.
 
-        Does nothing but report when it runs already. Raises ChainToolMissing, RpcUnavailable or
-        Locked.
+        Does nothing but report when it runs already and has all it needs. Raises ChainToolMissing,
+        RpcUnavailable, DiskError or Locked.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with filelock.FileLock(self._folder / "lock", timeout=_READY_SECONDS):
-                if self._pid() is None:
-                    self._spawn()
-                    try:
-                        self._prepare()
-                    except BaseException:
-                        self._end()
-                        raise
-        except filelock.Timeout as error:
-            raise Locked("another process is starting or stopping this chain") from error
+        with self._alone():
+            spawned = self._pid() is None
+            if spawned:
+                self._end_strays()
+                self._spawn()
+            try:
+                self._prepare()
+            except BaseException:
+                if spawned:
+                    self._end()
+                raise
         self._configure()
         return self.status()
 
     def stop(self) -> ChainStatus:
-        """End it; its state is kept for the next start."""
+        """End it; its state is kept for the next start. Raises DiskError or Locked."""
         if self._folder.is_dir():
-            with filelock.FileLock(self._folder / "lock", timeout=_READY_SECONDS):
+            with self._alone():
                 self._end()
         return self.status()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        lock = filelock.FileLock(self._folder / "lock", timeout=_READY_SECONDS)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise Locked("another process is starting or stopping this chain") from error
+        except OSError as error:
+            raise DiskError(f"cannot use {self._folder}: {error.strerror or error}") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def status(self) -> ChainStatus:
         """How it stands, running or not."""
@@ -133,23 +151,42 @@ class DevelopmentChain:
         return self._folder / "state.json"
 
     def _saved(self) -> dict[str, int]:
+        """The port and the process of the last start, as far as they make sense."""
         try:
             value = json.loads((self._folder / "chain.json").read_text("utf-8"))
         except (OSError, ValueError):
-            return {}
-        return value if isinstance(value, dict) else {}
+            value = None
+        limits = {"port": 65535, "pid": 2**31 - 1}
+        found = value if isinstance(value, dict) else {}
+        return {
+            name: found[name]
+            for name, limit in limits.items()
+            if type(found.get(name)) is int and 0 < found[name] <= limit
+        }
 
     def _pid(self) -> int | None:
         """The process, if it runs and really is this home's anvil."""
         pid = self._saved().get("pid")
-        if not isinstance(pid, int):
+        if pid is None:
             return None
         try:
             process = psutil.Process(pid)
-            mine = os.fspath(self._state) in process.cmdline()
-            return pid if mine and process.status() != psutil.STATUS_ZOMBIE else None
+            return pid if self._is_ours(process) else None
         except psutil.Error:
             return None
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        return (
+            ("--state", os.fspath(self._state)) in itertools.pairwise(process.cmdline())
+            and process.status() != psutil.STATUS_ZOMBIE
+        )  # fmt: skip
+
+    def _end_strays(self) -> None:
+        """End what an earlier start left behind: two of them would write one state file."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if self._is_ours(process):
+                    _end(process)
 
     def _spawn(self) -> None:
         anvil = find_anvil()
@@ -161,7 +198,7 @@ class DevelopmentChain:
             "--cache-path", os.fspath(self._folder / "cache"),
             "--state", os.fspath(self._state), "--state-interval", "1",
         ]  # fmt: skip
-        with (self._folder / "anvil.log").open("wb") as log:
+        with self._open_log() as log:
             try:
                 process = subprocess.Popen(  # noqa: S603 - the program is the user's own choice
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -172,6 +209,13 @@ class DevelopmentChain:
         saved = {"port": port, "pid": process.pid}
         write_whole(self._folder / "chain.json", json.dumps(saved).encode())
         self._wait_until(lambda: JsonRpc(self.rpc).call("eth_chainId") is not None, process)
+
+    def _open_log(self) -> BinaryIO:
+        path = self._folder / "anvil.log"
+        try:
+            return path.open("wb")
+        except OSError as error:
+            raise DiskError(f"cannot write {path}: {error.strerror or error}") from error
 
     def _wait_until(self, ready: object, process: subprocess.Popen[bytes] | None = None) -> None:
         deadline = time.monotonic() + _READY_SECONDS
@@ -193,30 +237,23 @@ class DevelopmentChain:
 
     def _end(self) -> None:
         pid = self._pid()
-        if pid is None:
-            return
-        process = psutil.Process(pid)
-        # anvil writes its state on INT; the JavaScript launcher of npm passes the signal on.
-        process.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
-        try:
-            process.wait(30)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(5)
+        if pid is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                _end(psutil.Process(pid))
 
     # --- what stands on it ---------------------------------------------------------------------
 
     def _existing_keys(self) -> list[KeyInfo]:
-        known = {info.name: info for info in Keystore(self._home.keys).list()}
-        return [known[name] for name in _KEYS if name in known]
+        keys = (info for info in Keystore(self._home.keys).list() if info.development)
+        return sorted(keys, key=lambda info: info.name)
 
     def _prepare(self) -> None:
         """Funds, the registry, and a finalized block that shows it."""
         keystore = Keystore(self._home.keys)
-        have = {info.name for info in self._existing_keys()}
-        for name in _KEYS:
-            if name not in have:
-                keystore.create_development(name)
+        taken = {info.name for info in keystore.list()}
+        names = itertools.chain(["dev"], (f"dev-{number}" for number in itertools.count(2)))
+        for _ in range(_KEYS - len(self._existing_keys())):
+            keystore.create_development(next(name for name in names if name not in taken))
         rpc = JsonRpc(self.rpc)
         for info in self._existing_keys():
             if int(rpc.call("eth_getBalance", info.address, "latest"), 16) < _FUNDS // 2:
@@ -257,6 +294,16 @@ class DevelopmentChain:
             set_config(self._home, changes)
         except DiskError as error:
             raise DiskError(f"the chain runs, but {error.message}") from error
+
+
+def _end(process: psutil.Process) -> None:
+    # anvil writes its state on INT; the JavaScript launcher of npm passes the signal on.
+    process.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
+    try:
+        process.wait(30)
+    except psutil.TimeoutExpired:
+        process.kill()
+        process.wait(5)
 
 
 def _free_port(wanted: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,10 +12,12 @@ from typing import Any
 
 import platformdirs
 
+from integrity.core.links import CHAIN_ID_LIMIT
 from integrity.disk.files import write_whole
 from integrity.errors import NoRpc, UsageError
 
 APP = "integrity"
+_CHAIN_ID = re.compile(r"[1-9][0-9]{0,15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,8 @@ class Config:
         unknown = set(value) - {"chains", "default_chain", "default_key"}
         if unknown:
             raise _broken(where, f"has the unknown setting {min(unknown)!r}")
-        if chain is not None and type(chain) is not int:
-            raise _broken(where, "has a default_chain that is no integer")
+        if chain is not None and not is_chain_id(chain):
+            raise _broken(where, "has a default_chain that is no chain id")
         if key is not None and not isinstance(key, str):
             raise _broken(where, "has a default_key that is no string")
         if not isinstance(chains, dict):
@@ -117,20 +120,50 @@ class Config:
         return nodes
 
 
+def is_chain_id(value: object) -> bool:
+    """Whether a value can be the id of a chain (EIP-155), as links write it."""
+    return type(value) is int and 0 < value <= CHAIN_ID_LIMIT
+
+
+def parse_chain_id(text: str) -> int | None:
+    """A chain id out of its decimal digits, or None when it is none."""
+    return int(text) if _CHAIN_ID.fullmatch(text) and is_chain_id(int(text)) else None
+
+
 def set_config(home: Home, changes: Mapping[str, Any]) -> None:
     """Set top-level settings and, under ``chains``, those of single chains; keeps the rest as it is."""
     import tomlkit  # only those who write need it
 
+    Config.load(home)  # a broken file is not written over
     document = tomlkit.parse(read_text(home.config_file))
     for key, value in changes.items():
         if key != "chains":
             document[key] = value
             continue
-        chains = document.setdefault("chains", tomlkit.table(is_super_table=True))
+        chains = subtable(document, "chains", is_super_table=True)
         for chain_id, settings in value.items():
-            table = chains.setdefault(str(chain_id), tomlkit.table())
-            table.update(settings)
-    write_whole(home.config_file, tomlkit.dumps(document).encode())
+            subtable(chains, str(chain_id)).update(settings)
+    write_settings(home.config_file, tomlkit.dumps(document))
+
+
+def subtable(parent: Any, name: str, *, is_super_table: bool = False) -> Any:
+    """The table of this name inside another one, made in the other's own style if it is not there."""
+    import tomlkit  # only those who write need it
+    from tomlkit.items import InlineTable
+
+    if name not in parent:
+        inline = isinstance(parent, InlineTable)
+        parent[name] = (
+            tomlkit.inline_table() if inline else tomlkit.table(is_super_table=is_super_table)
+        )
+    return parent[name]
+
+
+def write_settings(path: Path, text: str) -> None:
+    """Write a file of settings, its owner's only: an RPC's URL can hold a key. A symbolic link to
+    it stays one.
+    """
+    write_whole(Path(os.path.realpath(path)), text.encode(), private=True)
 
 
 def read_text(path: Path) -> str:
@@ -140,7 +173,8 @@ def read_text(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot read {path}: {reason}") from error
 
 
 def load_toml(path: Path) -> dict[str, Any]:
@@ -156,13 +190,19 @@ def _broken(path: Path, what: str) -> UsageError:
 
 
 def _chain_id(path: Path, text: str) -> int:
-    if not text.isascii() or not text.isdigit():
+    number = parse_chain_id(text)
+    if number is None:
         raise _broken(path, f"has [chains.{text}], but a chain id is a number")
-    return int(text)
+    return number
 
 
 def _rpc(path: Path, chain: str, settings: object) -> tuple[str, ...]:
-    rpc = settings.get("rpc", []) if isinstance(settings, dict) else None
+    if not isinstance(settings, dict):
+        raise _broken(path, f"has [chains.{chain}] that is no table")
+    unknown = set(settings) - {"rpc"}
+    if unknown:
+        raise _broken(path, f"has the unknown setting {min(unknown)!r} in [chains.{chain}]")
+    rpc = settings.get("rpc", [])
     rpc = [rpc] if isinstance(rpc, str) else rpc
     if not isinstance(rpc, list) or not all(isinstance(url, str) for url in rpc):
         raise _broken(path, f"has [chains.{chain}] whose rpc is no list of URLs")

@@ -6,14 +6,23 @@ A record proves who says something, never that they should be believed; that is 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from integrity.core.names import parse_address
-from integrity.disk.files import write_whole
 from integrity.errors import AddressMalformed, UsageError
-from integrity.home import Home, load_toml, read_text
+from integrity.home import (
+    Home,
+    is_chain_id,
+    load_toml,
+    read_text,
+    subtable,
+    write_settings,
+)
 
 _ALIAS = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_ALIAS_RULE = "Use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +41,36 @@ class TrustStore:
         self._path = home.trust_file
 
     def all(self) -> list[TrustedPublisher]:
-        """Every entry, sorted by alias. Raises UsageError when the file is broken."""
-        table = load_toml(self._path).get("publishers", {})
+        """Every entry, sorted by alias. Raises UsageError when the file is broken, or says what
+        this version does not know: a restriction that is not understood must not be passed over.
+        """
+        document = load_toml(self._path)
+        self._check_known(document, {"publishers"}, "it")
+        table = document.get("publishers", {})
         if not isinstance(table, dict):
             raise UsageError(f"{self._path}: publishers is no table")
         return sorted(
             (self._entry(alias, value) for alias, value in table.items()), key=lambda e: e.alias
         )
 
+    def _check_known(self, table: Mapping[str, Any], known: set[str], what: str) -> None:
+        unknown = set(table) - known
+        if unknown:
+            raise UsageError(f"{self._path}: {what} has the unknown setting {min(unknown)!r}")
+
     def _entry(self, alias: str, value: object) -> TrustedPublisher:
-        if not isinstance(value, dict) or type(value.get("chain")) is not int:
-            raise UsageError(f"{self._path}: [publishers.{alias}] needs chain = <number>")
+        what = f"[publishers.{alias}]"
+        if not isinstance(value, dict) or not is_chain_id(value.get("chain")):
+            raise UsageError(f"{self._path}: {what} needs chain = <number>")
+        if not _ALIAS.fullmatch(alias):
+            raise UsageError(
+                f"{self._path}: {what} is no alias that a link can say", next=_ALIAS_RULE
+            )
+        self._check_known(value, {"chain", "publisher"}, what)
         try:
             publisher = parse_address(str(value.get("publisher", "")))
         except AddressMalformed as error:
-            raise UsageError(f"{self._path}: [publishers.{alias}]: {error.message}") from error
+            raise UsageError(f"{self._path}: {what}: {error.message}") from error
         return TrustedPublisher(alias, value["chain"], publisher)
 
     def find(self, alias: str) -> TrustedPublisher:
@@ -71,21 +95,21 @@ class TrustStore:
         import tomlkit  # only those who write need it
 
         if not _ALIAS.fullmatch(entry.alias):
-            raise UsageError(
-                f"not an alias: {entry.alias[:80]!r}",
-                next="Use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit.",
-            )
+            raise UsageError(f"not an alias: {entry.alias[:80]!r}", next=_ALIAS_RULE)
         for known in self.all():
-            if known.alias == entry.alias and known != entry:
+            if known == entry:
+                return
+            if known.alias == entry.alias:
                 raise UsageError(
                     f"the alias {entry.alias!r} means {known.publisher} on chain {known.chain_id}",
                     next="Choose another alias, or remove that one first.",
                 )
         document = tomlkit.parse(read_text(self._path))
-        publishers = document.setdefault("publishers", tomlkit.table(is_super_table=True))
-        table = publishers.setdefault(entry.alias, tomlkit.table())
-        table.update({"chain": entry.chain_id, "publisher": entry.publisher})
-        write_whole(self._path, tomlkit.dumps(document).encode(), private=True)
+        publishers = subtable(document, "publishers", is_super_table=True)
+        subtable(publishers, entry.alias).update(
+            {"chain": entry.chain_id, "publisher": entry.publisher}
+        )
+        write_settings(self._path, tomlkit.dumps(document))
 
     def remove(self, alias: str) -> TrustedPublisher:
         """Take an entry out and return it; raises UsageError when there is none."""
@@ -94,5 +118,5 @@ class TrustStore:
         entry = self.find(alias)
         document = tomlkit.parse(read_text(self._path))
         del document["publishers"][alias]
-        write_whole(self._path, tomlkit.dumps(document).encode(), private=True)
+        write_settings(self._path, tomlkit.dumps(document))
         return entry

@@ -28,10 +28,9 @@ from eth_utils.crypto import keccak
 ROOT = Path(__file__).resolve().parent.parent
 VECTORS = ROOT / "spec" / "vectors"
 ARTIFACT = ROOT / "integrity" / "chain" / "ContentRegistry.json"
-sys.path.insert(0, str(ROOT / "tests" / "conformance"))
+sys.path.insert(0, str(ROOT))
 
-import honest  # noqa: E402 - the tests' own readers of the vectors, found by the line above
-import recipes  # noqa: E402
+from tests.conformance import honest, recipes  # noqa: E402 - found by the line above
 
 PROFILE = "test,unixfs-v1-2025"
 

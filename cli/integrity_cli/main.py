@@ -72,8 +72,10 @@ def main() -> None:
     130 Ctrl-C; 1 is left to a crash, so that none is taken for a verdict.
     """
     as_json = "--json" in sys.argv
+    output.prepare()
     try:
         code = app(standalone_mode=False)
+        output.finish()
     except typer.TyperException as error:
         output.fail_usage(_usage_message(error), as_json=as_json)
         code = 2
@@ -83,8 +85,8 @@ def main() -> None:
         output.fail(Interrupted("interrupted; what was verified is kept"), as_json=as_json)
         code = 130
     except BrokenPipeError:
-        # Whoever read stdout has gone, as with `| head`.
-        sys.stderr.close()
+        # Whoever read stdout has gone, as with `| head`; there is nobody to tell.
+        output.abandon()
         code = 3
     except Exception as error:
         from integrity.errors import IntegrityError

@@ -73,7 +73,7 @@ def password(name: str) -> str:
         return given
     if not sys.stdin.isatty():
         return no_password(name)
-    return getpass.getpass(f"Password of the key {name}: ")
+    return getpass.getpass(f"Password of the key {output.escape(name)}: ")
 
 
 def new_password(name: str) -> str:

@@ -7,7 +7,9 @@ and progress, warnings and errors to stderr. Names from outside are escaped.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,10 +25,44 @@ def escape(text: str) -> str:
     return "".join(char if char.isprintable() else f"\\u{{{ord(char):x}}}" for char in text)
 
 
+def prepare() -> None:
+    """Show what the terminal's own encoding lacks by its number, rather than crash on it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def _reaching_someone() -> Iterator[None]:
+    """Whatever writes to stdout: a result that reached nobody is no success (DiskError)."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        from integrity.errors import DiskError
+
+        abandon()
+        raise DiskError(f"cannot write the output: {error.strerror or error}") from error
+
+
+def finish() -> None:
+    """Write out what was said so far."""
+    with _reaching_someone():
+        sys.stdout.flush()
+
+
+def abandon() -> None:
+    """Let go of a stdout that takes no more, so that nothing fails on it at the end."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def say(*lines: str) -> None:
     """Lines for people, on stdout."""
-    for line in lines:
-        sys.stdout.write(escape(line) + "\n")
+    with _reaching_someone():
+        for line in lines:
+            sys.stdout.write(escape(line) + "\n")
 
 
 def note(line: str) -> None:
@@ -37,15 +73,16 @@ def note(line: str) -> None:
 def emit(value: Mapping[str, Any]) -> None:
     """The one JSON object of a command, at once."""
     sys.stdout.write(json.dumps(value, ensure_ascii=True) + "\n")
-    sys.stdout.flush()
+    finish()
 
 
 def emit_bytes(chunks: Iterator[bytes]) -> None:
     """Bytes as they are, on stdout."""
     sys.stdout.flush()
     for chunk in chunks:
-        sys.stdout.buffer.write(chunk)
-    sys.stdout.buffer.flush()
+        with _reaching_someone():
+            sys.stdout.buffer.write(chunk)
+    finish()
 
 
 def fail(error: IntegrityError, *, as_json: bool) -> None:

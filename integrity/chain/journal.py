@@ -49,9 +49,9 @@ class Journal:
     @contextlib.contextmanager
     def sending(self, chain_id: int, sender: str, timeout: float = 600) -> Iterator[None]:
         """Held from the choice of a nonce until the transaction is mined: one at a time a key."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = filelock.FileLock(self._folder / f"{chain_id}-{sender}.lock", timeout=timeout)
         try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock.acquire()
         except filelock.Timeout as error:
             raise Locked(

@@ -22,6 +22,7 @@ class RpcReader:
 
     def __init__(self, url: str) -> None:
         self._rpc = JsonRpc(url)
+        self.url = url
         self.name = self._rpc.name
 
     def chain_id(self) -> int:

@@ -35,10 +35,11 @@ _URL = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)?(?:[^/?#]*@)?([^/?#]*)(.*)
 
 
 class RpcError(RpcUnavailable):
-    """The node answered with a JSON-RPC error; ``code`` and ``data`` are its own."""
+    """The node answered with a JSON-RPC error; ``said``, ``code`` and ``data`` are its own."""
 
-    def __init__(self, message: str, code: int, data: object, **rest: Any) -> None:
-        super().__init__(message, **rest)
+    def __init__(self, message: str, said: str, code: int, data: object) -> None:
+        super().__init__(message)
+        self.said = said
         self.code = code
         self.data = data
 
@@ -116,7 +117,7 @@ class JsonRpc:
             if isinstance(error, dict):
                 message, data = str(error.get("message", "")), error.get("data")
                 code = error["code"] if isinstance(error.get("code"), int) else 0
-            raise RpcError(f"{self.name} refused {method}: {message[:500]}", code, data)
+            raise RpcError(f"{self.name} refused {method}: {message[:500]}", message, code, data)
         if "result" not in answer:
             raise RpcAnswerInvalid(f"{self.name} answered {method} with neither result nor error")
         return answer["result"]

@@ -7,37 +7,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import requests
-from eth_abi.exceptions import DecodingError
 from eth_typing import HexStr
 from eth_utils.address import to_checksum_address
 from web3 import Web3
-from web3.exceptions import (
-    ContractLogicError,
-    TransactionNotFound,
-    Web3Exception,
-    Web3RPCError,
-)
-from web3.types import TxReceipt
+from web3.exceptions import TransactionNotFound, Web3Exception
+from web3.middleware import ExtraDataToPOAMiddleware
+from web3.providers.base import JSONBaseProvider
+from web3.types import RPCEndpoint, RPCResponse
 
 from integrity.chain.artifact import load_artifact
 from integrity.chain.journal import Entry, Journal, publish_purpose
-from integrity.chain.rpc import shown_url
-from integrity.core.names import checksum_address
+from integrity.chain.refusals import SEQUENCE_CONFLICT, Refusals, nonce_taken, sent_before
+from integrity.chain.rpc import JsonRpc, RpcError
 from integrity.core.registry import CREATE2_PROXY
-from integrity.errors import (
-    ReleaseExists,
-    RpcUnavailable,
-    TransactionRefused,
-    Unfinalized,
-)
+from integrity.errors import RpcAnswerInvalid, RpcUnavailable, TransactionRefused, Unfinalized
 from integrity.ports import Signer
 from integrity.verifier.record import check_chain
 
 _GAS_MARGIN = 1.1
-_NONCE_TRIES = 5
-_RESEND_AFTER = 30.0
+_TRIES = 5
+_RESEND_AFTER = 12.0
+_MINED_SECONDS = 600.0
 _POLL_FIRST, _POLL_LONGEST = 0.1, 4.0
+_RETRY_PAUSES = (0.25, 0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +61,30 @@ class Mined:
     fee: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Receipt:
+    succeeded: bool
+    block_number: int
+    block_hash: bytes
+    gas_used: int
+    gas_price: int
+
+
 class ChainWriter:
     """Sends transactions to one node, each of them once."""
 
     def __init__(self, url: str, chain_id: int, journal: Journal) -> None:
-        self._name = shown_url(url)
         self._chain_id = chain_id
         self._journal = journal
-        self._w3 = Web3(
-            Web3.HTTPProvider(url, request_kwargs={"timeout": 30, "allow_redirects": False})
-        )
+        provider = _Provider(url)
+        self._name = provider.rpc.name
+        # Polygon, BNB and other proof-of-authority chains have blocks that web3 alone refuses.
+        self._w3 = Web3(provider, middleware=[ExtraDataToPOAMiddleware])
         artifact = load_artifact()
         self._registry = self._w3.eth.contract(
             address=to_checksum_address(artifact.address), abi=artifact.abi
         )
-        self._errors = {
-            bytes(Web3.keccak(text=_signature(item)))[:4]: item
-            for item in artifact.abi
-            if item["type"] == "error"
-        }
+        self._refusals = Refusals(artifact.abi)
 
     # --- calls ---------------------------------------------------------------------------------
 
@@ -110,48 +107,82 @@ class ChainWriter:
 
     # --- sending -------------------------------------------------------------------------------
 
-    def estimate(self, call: Call, sender: str) -> Estimate:
+    def estimate(self, make_call: Callable[[], Call], sender: str) -> Estimate:
         """What the call would cost now; raises what sending it would raise."""
-        with self._translated(sender):
-            gas = int(self._w3.eth.estimate_gas(self._bare(call, sender)) * _GAS_MARGIN)
-            return Estimate(gas, gas * self._w3.eth.gas_price)
+        for _ in range(_TRIES):
+            call = make_call()
+            try:
+                with self._translated(sender):
+                    used = _whole(self._w3.eth.estimate_gas(self._bare(call, sender)))
+                    gas = int(used * _GAS_MARGIN)
+                    return Estimate(gas, gas * _whole(self._w3.eth.gas_price))
+            except TransactionRefused as error:
+                _check_outrun(error)
+        raise _outrun(sender)
 
     def send(self, signer: Signer, make_call: Callable[[], Call]) -> Mined:
         """Sign, write down, send, and wait until the transaction is in a block.
 
         ``make_call`` is asked once no other transaction of this key is under way. Raises
-        ReleaseExists, TransactionRefused, ChainMismatch or RpcUnavailable.
+        ReleaseExists, TransactionRefused, ChainMismatch, Unfinalized or RpcUnavailable.
         """
         with self._journal.sending(self._chain_id, signer.address):
             call = make_call()
             entry = self._journal.find(call.purpose)
-            if entry is not None and not self._can_still_be_mined(entry):
-                self._journal.remove(entry.hash)
-                entry = None
-            for _ in range(_NONCE_TRIES):
-                if entry is None:
-                    entry = self._sign(call, signer)
-                    self._journal.add(entry)
-                if self._broadcast(entry):
-                    return self._wait_mined(entry)
-                # The node took another transaction with this nonce, so this one can never be mined.
-                self._journal.remove(entry.hash)
-                entry = None
-        raise TransactionRefused(
-            f"other transactions keep taking the nonces of {signer.address}",
-            next="Let only one machine send with this key at a time, then run the command again.",
-        )
+            mined = self._go_on(entry, call, signer) if entry else None
+            for _ in range(_TRIES):
+                if mined is None:
+                    mined = self._send_new(signer, make_call)
+                if mined is not None:
+                    return mined
+        raise _outrun(signer.address)
+
+    def _go_on(self, entry: Entry, call: Call, signer: Signer) -> Mined | None:
+        """Deliver what an earlier run signed. When the node will not have those bytes, sign anew
+        for the very same nonce: at most one of the two can ever be mined.
+        """
+        if not self._can_still_be_mined(entry):
+            self._journal.remove(entry.hash)
+            return None
+        try:
+            accepted = self._broadcast(entry)
+        except TransactionRefused:
+            replacement = self._sign(call, signer, entry.nonce)
+            self._journal.add(replacement)
+            self._journal.remove(entry.hash)
+            entry = replacement
+            accepted = self._broadcast(entry)
+        return self._follow(entry, accepted=accepted)
+
+    def _send_new(self, signer: Signer, make_call: Callable[[], Call]) -> Mined | None:
+        """Sign and deliver; None when somebody else's transaction came in between."""
+        self._wait_idle(signer.address)
+        try:
+            entry = self._sign(make_call(), signer)
+        except TransactionRefused as error:
+            _check_outrun(error)
+            return None
+        self._journal.add(entry)
+        return self._follow(entry, accepted=self._broadcast(entry))
+
+    def _follow(self, entry: Entry, *, accepted: bool) -> Mined | None:
+        mined = self._wait_mined(entry) if accepted else None
+        if mined is None:
+            # The chain took another transaction with this nonce; this one can never be mined.
+            self._journal.remove(entry.hash)
+        return mined
 
     def _bare(self, call: Call, sender: str) -> Any:
         return {"from": sender, "to": call.to, "data": "0x" + call.data.hex()}
 
-    def _sign(self, call: Call, signer: Signer) -> Entry:
+    def _sign(self, call: Call, signer: Signer, nonce: int | None = None) -> Entry:
         with self._translated(signer.address):
-            check_chain(self._chain_id, self._w3.eth.chain_id)
-            gas = self._w3.eth.estimate_gas(self._bare(call, signer.address))
+            gas = _whole(self._w3.eth.estimate_gas(self._bare(call, signer.address)))
+            if nonce is None:
+                nonce = self._count(signer.address, "pending")
             transaction: dict[str, Any] = {
                 "chainId": self._chain_id,
-                "nonce": self._w3.eth.get_transaction_count(signer.address, "pending"),  # type: ignore[arg-type]
+                "nonce": nonce,
                 "to": call.to,
                 "data": "0x" + call.data.hex(),
                 "value": 0,
@@ -159,100 +190,140 @@ class ChainWriter:
             }
             base_fee = self._w3.eth.get_block("latest").get("baseFeePerGas")
             if base_fee is None:
-                transaction["gasPrice"] = self._w3.eth.gas_price
+                transaction["gasPrice"] = _whole(self._w3.eth.gas_price)
             else:
-                tip = self._w3.eth.max_priority_fee
+                tip = _whole(self._w3.eth.max_priority_fee)
                 transaction["maxPriorityFeePerGas"] = tip
-                transaction["maxFeePerGas"] = 2 * base_fee + tip
+                transaction["maxFeePerGas"] = 2 * _whole(base_fee) + tip
+            # Last of all, as near to the signature as can be.
+            check_chain(self._chain_id, _whole(self._w3.eth.chain_id))
         raw, tx_hash = signer.sign_transaction(transaction)
         return Entry(
-            call.purpose, self._chain_id, signer.address, transaction["nonce"],
+            call.purpose, self._chain_id, signer.address, nonce,
             "0x" + tx_hash.hex(), "0x" + raw.hex(),
         )  # fmt: skip
 
     def _broadcast(self, entry: Entry) -> bool:
-        """Send the very bytes written down; False when their nonce is another transaction's."""
+        """Send the very bytes written down; False when their nonce is another transaction's.
+
+        They stay written down when the node refuses them: it may have taken them all the same.
+        """
         try:
             with self._translated(entry.sender):
-                check_chain(entry.chain_id, self._w3.eth.chain_id)
+                check_chain(entry.chain_id, _whole(self._w3.eth.chain_id))
                 self._w3.eth.send_raw_transaction(HexStr(entry.raw))
         except TransactionRefused as error:
-            text = error.message.lower()
-            if "already known" in text or "already imported" in text:
+            if sent_before(error):
                 return True
-            if "nonce too low" in text or "underpriced" in text:
+            if nonce_taken(error):
                 return self._receipt(entry.hash) is not None
-            self._journal.remove(entry.hash)
             raise
         return True
 
     def _can_still_be_mined(self, entry: Entry) -> bool:
-        with self._translated(entry.sender):
-            used = self._w3.eth.get_transaction_count(entry.sender)  # type: ignore[arg-type]
-        return used <= entry.nonce or self._receipt(entry.hash) is not None
+        return self._count(entry.sender) <= entry.nonce or self._receipt(entry.hash) is not None
+
+    def _count(self, sender: str, tag: str = "latest") -> int:
+        with self._translated(sender):
+            return _whole(self._w3.eth.get_transaction_count(sender, tag))  # type: ignore[arg-type]
 
     # --- waiting -------------------------------------------------------------------------------
 
-    def _receipt(self, tx_hash: str) -> TxReceipt | None:
+    def _wait_idle(self, sender: str) -> None:
+        """Until every transaction of the key is mined: what comes next is to know what they did."""
+        deadline = time.monotonic() + _MINED_SECONDS
+        pause = _POLL_FIRST
+        while self._count(sender, "pending") > self._count(sender):
+            if time.monotonic() > deadline:
+                raise Unfinalized(
+                    f"another transaction of {sender} is under way and not in a block yet",
+                    next="Run the same command again once it is; nothing was sent.",
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.5, _POLL_LONGEST)
+
+    def _receipt(self, tx_hash: str) -> _Receipt | None:
         with self._translated(""):
             try:
-                return self._w3.eth.get_transaction_receipt(HexStr(tx_hash))
+                found = self._w3.eth.get_transaction_receipt(HexStr(tx_hash))
             except TransactionNotFound:
                 return None
+            return _Receipt(
+                found["status"] == 1,
+                _whole(found["blockNumber"]),
+                bytes(found["blockHash"]),
+                _whole(found["gasUsed"]),
+                _whole(found["effectiveGasPrice"]),
+            )
 
-    def _wait_mined(self, entry: Entry, timeout: float = 600) -> Mined:
+    def _wait_mined(self, entry: Entry) -> Mined | None:
+        """Until the transaction is in a block; None once its nonce is another's."""
         started = sent = time.monotonic()
         pause = _POLL_FIRST
         while (receipt := self._receipt(entry.hash)) is None:
             now = time.monotonic()
-            if now - started > timeout:
+            if now - started > _MINED_SECONDS:
                 raise Unfinalized(
                     f"the transaction {entry.hash} was sent and is not in a block yet",
                     next="Run the same command again: the same transaction is sent, never a second.",
                     evidence={"transaction": entry.hash},
                 )
             if now - sent > _RESEND_AFTER:
-                self._broadcast(entry)
+                if not self._broadcast(entry):
+                    return None
                 sent = now
             time.sleep(pause)
             pause = min(pause * 1.5, _POLL_LONGEST)
-        if receipt["status"] != 1:
-            self._journal.remove(entry.hash)
+        return self._mined(entry.hash, receipt)
+
+    def _mined(self, tx_hash: str, receipt: _Receipt) -> Mined:
+        if not receipt.succeeded:
+            self._journal.remove(tx_hash)
             raise TransactionRefused(
-                f"the transaction {entry.hash} is in block {receipt['blockNumber']}, but failed: "
+                f"the transaction {tx_hash} is in block {receipt.block_number}, but failed: "
                 "what it assumed changed while it was under way",
                 next="Run the same command again; it looks at the registry's state anew.",
-                evidence={"transaction": entry.hash},
+                evidence={"transaction": tx_hash},
             )
-        return self._mined(receipt)
-
-    def _mined(self, receipt: TxReceipt) -> Mined:
         with self._translated(""):
-            block = self._w3.eth.get_block(receipt["blockHash"])
+            block = self._w3.eth.get_block(HexStr("0x" + receipt.block_hash.hex()))
+            block_time = _whole(block["timestamp"])
         return Mined(
-            bytes(receipt["transactionHash"]),
-            receipt["blockNumber"],
-            bytes(receipt["blockHash"]),
-            block["timestamp"],
-            receipt["gasUsed"],
-            receipt["gasUsed"] * receipt["effectiveGasPrice"],
+            bytes.fromhex(tx_hash[2:]),
+            receipt.block_number,
+            receipt.block_hash,
+            block_time,
+            receipt.gas_used,
+            receipt.gas_used * receipt.gas_price,
         )
 
     def wait_final(self, mined: Mined, timeout: float = 3600) -> Mined:
         """Wait until a finalized block holds the transaction -> where it stands by then. Only
-        then is it taken out of the journal. Raises Unfinalized after ``timeout`` seconds.
+        then is it taken out of the journal; when a reorganisation drops it, it is sent again.
+        Raises Unfinalized after ``timeout`` seconds, TransactionRefused when it cannot be mined.
         """
         deadline = time.monotonic() + timeout
         pause = _POLL_FIRST
         tx_hash = "0x" + mined.hash.hex()
+        entry = next((entry for entry in self._journal.all() if entry.hash == tx_hash), None)
+        seen = time.monotonic()
         while True:
             with self._translated(""):
-                final = self._w3.eth.get_block("finalized")["number"]
+                final = _whole(self._w3.eth.get_block("finalized")["number"])
             receipt = self._receipt(tx_hash)
-            if receipt is not None and receipt["blockNumber"] <= final:
-                self._journal.remove(tx_hash)
-                return self._mined(receipt)
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if receipt is not None:
+                seen = now
+                if receipt.block_number <= final:
+                    mined = self._mined(tx_hash, receipt)
+                    self._journal.remove(tx_hash)
+                    return mined
+            elif entry is not None and now - seen > _RESEND_AFTER:
+                if not self._broadcast(entry):
+                    self._journal.remove(tx_hash)
+                    raise _dropped(tx_hash)
+                seen = now
+            if now > deadline:
                 raise Unfinalized(
                     f"the transaction {tx_hash} is not final after {timeout:.0f} seconds",
                     next="Run the same command again: it goes on waiting, and sends nothing twice.",
@@ -261,84 +332,76 @@ class ChainWriter:
             time.sleep(pause)
             pause = min(pause * 1.5, _POLL_LONGEST)
 
-    # --- errors --------------------------------------------------------------------------------
-
     def _translated(self, sender: str) -> _Translation:
-        return _Translation(self._name, sender, self._refusal)
+        return _Translation(self._name, self._refusals, sender)
 
-    def _refusal(self, data: object, message: str) -> Exception:
-        """The registry's custom error, decoded with its ABI, as one of ours."""
-        raw = b""
-        if isinstance(data, str) and data.startswith("0x"):
+
+def _check_outrun(error: TransactionRefused) -> None:
+    """Raises the error again unless it says that another release was recorded in between."""
+    if error.evidence.get("error") != SEQUENCE_CONFLICT:
+        raise error
+
+
+def _outrun(sender: str) -> TransactionRefused:
+    return TransactionRefused(
+        f"other transactions keep coming before those of {sender}",
+        next="Let only one machine send with this key at a time, then run the command again.",
+    )
+
+
+def _dropped(tx_hash: str) -> TransactionRefused:
+    return TransactionRefused(
+        f"the chain dropped the block with the transaction {tx_hash}, and gave its nonce to another",
+        next="Run the same command again; it looks at the registry's state anew.",
+        evidence={"transaction": tx_hash},
+    )
+
+
+def _whole(value: object) -> int:
+    """A number as a node should have sent it; web3 hands on what it does not understand."""
+    if type(value) is not int or value < 0:
+        raise ValueError("no whole number")
+    return value
+
+
+class _Provider(JSONBaseProvider):
+    """web3 over this package's own JSON-RPC: its limits, no redirects, and no secrets in messages.
+
+    A call that got no answer is made again a few times; sending the same bytes again does no harm.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.rpc = JsonRpc(url)
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        for pause in _RETRY_PAUSES:
             try:
-                raw = bytes.fromhex(data[2:])
-            except ValueError:
-                raw = b""
-        item = self._errors.get(raw[:4])
-        if item is None:
-            return TransactionRefused(f"the chain refuses the transaction: {message[:500]}")
-        types = [entry["type"] for entry in item["inputs"]]
-        try:
-            values = self._w3.codec.decode(types, raw[4:])
-        except (DecodingError, ValueError, OverflowError):
-            values = ()
-        named = {i["name"]: _plain(v) for i, v in zip(item["inputs"], values, strict=False)}
-        shown = ", ".join(f"{key} {value}" for key, value in named.items())
-        if item["name"] == "ReleaseExists":
-            return ReleaseExists(f"the registry has this version already ({shown})", evidence=named)
-        if item["name"] == "Unauthorized":
-            return TransactionRefused(
-                f"the key {named.get('account')} may not publish for {named.get('publisher')}",
-                next="Name the publisher's own key with --key, or one it has made a delegate.",
-                evidence=named,
-            )
-        return TransactionRefused(
-            f"the registry refuses the transaction: {item['name']} ({shown})", evidence=named
-        )
+                return self._asked(method, params)
+            except RpcError:
+                raise
+            except RpcUnavailable:
+                time.sleep(pause)
+        return self._asked(method, params)
+
+    def _asked(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        return {"jsonrpc": "2.0", "id": 0, "result": self.rpc.call(method, *params)}
 
 
 class _Translation:
-    """Turns what web3 and its HTTP client raise into this library's errors."""
+    """Turns a node's refusals, and what web3 makes of a node's nonsense, into our own errors."""
 
-    def __init__(self, node: str, sender: str, refusal: Callable[[object, str], Exception]) -> None:
-        self._node, self._sender, self._refusal = node, sender, refusal
+    def __init__(self, node: str, refusals: Refusals, sender: str) -> None:
+        self._node, self._refusals, self._sender = node, refusals, sender
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
-        if isinstance(error, ContractLogicError):
-            raise self._refusal(error.data, error.message or "reverted") from None
-        if isinstance(error, Web3RPCError):
-            raise self._rpc_error(error) from None
-        if isinstance(error, (requests.RequestException, Web3Exception, OSError)):
-            raise RpcUnavailable(
-                f"the RPC {self._node} did not answer",
+        if isinstance(error, RpcError):
+            raise self._refusals.translated(error, self._sender) from None
+        if isinstance(error, (Web3Exception, ValueError, TypeError, KeyError, AttributeError)):
+            raise RpcAnswerInvalid(
+                f"{self._node} answered something that is not Ethereum's",
                 causes=[f"{self._node}: {type(error).__name__}"],
             ) from None
-
-    def _rpc_error(self, error: Web3RPCError) -> Exception:
-        response: Any = error.rpc_response or {}
-        inner = response.get("error") if isinstance(response, dict) else None
-        message = str(inner.get("message")) if isinstance(inner, dict) else str(error.message)
-        if isinstance(inner, dict) and str(inner.get("data", "")).startswith("0x"):
-            return self._refusal(inner["data"], message)
-        if "insufficient funds" in message.lower():
-            return TransactionRefused(
-                f"the account {self._sender} has not enough ether to pay the fee",
-                next=f"Send ether to {self._sender}, then run the same command again.",
-                evidence={"account": self._sender},
-            )
-        return TransactionRefused(f"{self._node} refuses: {message[:500]}")
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, str) and value.startswith("0x") and len(value) == 42:
-        return checksum_address(bytes.fromhex(value[2:]))
-    return value
-
-
-def _signature(item: dict[str, Any]) -> str:
-    return str(item["name"]) + "(" + ",".join(entry["type"] for entry in item["inputs"]) + ")"

@@ -45,7 +45,7 @@ def deploy(session: Session, key: str | None = None) -> Deployed:
 
     from integrity.chain.writer import ChainWriter  # imports web3, a second
 
-    writer = ChainWriter(session.rpc_url(chain_id), chain_id, Journal(session.home.journal))
+    writer = ChainWriter(reader.url, chain_id, Journal(session.home.journal))
     call = writer.deploy_call()
     mined = writer.wait_final(writer.send(signer, lambda: call))
     return Deployed(artifact.address, chain_id, mined.hash)

@@ -64,8 +64,10 @@ def get(
         )
     fetcher = Fetcher(sources, THREADS)
     with ManifestFile(session) as file:
-        record, header = bring_manifest(session, file, link, fetcher, beside=target or Path("."))
-        target = (target or Path(f"{header.package}-{header.version}")).absolute()
+        if target is None and link.version is not None:
+            target = _default_target(link.package, link.version)
+        record, header = bring_manifest(session, file, link, fetcher, beside=target)
+        target = (target or _default_target(header.package, header.version)).absolute()
         if check_target(target):
             return _already(session, target, file, record, header, report)
         with Staging(target) as staging:
@@ -77,6 +79,10 @@ def get(
             write_sidecar(target, file.chunks(), warnings)
     fetched = sum(tally.bytes for tally in fetcher.tallies)
     return Got(VERIFIED, target, header, record, fetched, fetcher.tallies, warnings)
+
+
+def _default_target(package: str, version: str) -> Path:
+    return Path(f"{package}-{version}")
 
 
 def _how_to_name_one(link: Link) -> str:
@@ -138,10 +144,7 @@ def _download(
         fetcher.run(receiver.wants(), on_piece)
         if fetcher.missing:
             path, index = fetcher.missing[0]
-            raise failure(
-                fetcher.tallies,
-                f"{len(fetcher.missing)} pieces are missing, the first of them {path!r} piece {index}",
-            )
+            raise failure(fetcher.tallies, f"pieces are missing, {path!r} piece {index} for one")
         if report:
             report(Progress("fetching", header.size, header.size))
         return receiver.complete()

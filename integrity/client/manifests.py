@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,11 +14,11 @@ from integrity.client.session import Session
 from integrity.client.sidecars import read_chunks
 from integrity.core.manifest import FileEntry, Header
 from integrity.core.pieces import PIECE_SIZE, piece_digest, piece_length, split_digests
-from integrity.core.reading import check_manifest, iter_files, read_header
+from integrity.core.reading import MANIFEST_LIMIT, check_manifest, iter_files, read_header
 from integrity.core.unixfs import leaves_of_root
 from integrity.disk.scratch import TemporaryScratch
 from integrity.disk.system import write_at
-from integrity.errors import DiskError, FormatError, ManifestInvalid, UsageError
+from integrity.errors import DiskError, FormatError, LimitExceeded, ManifestInvalid, UsageError
 from integrity.fetch.engine import Fetcher, Want, failure
 from integrity.verifier.content import step6_manifest
 
@@ -55,11 +57,22 @@ class ManifestFile:
     # --- bringing it ---------------------------------------------------------------------------
 
     def copy(self, source: Path) -> None:
-        """Take the bytes of a local file, whatever they are."""
+        """Take the bytes of a regular file, whatever they are. Raises UsageError when it cannot be
+        read, LimitExceeded when it has more than a manifest may have.
+        """
         try:
-            shutil.copyfile(source, self.path)
+            info = source.stat()
+            if not stat.S_ISREG(info.st_mode):
+                raise UsageError(f"{str(source)!r} is not a file")
+            if info.st_size > MANIFEST_LIMIT:
+                raise LimitExceeded(
+                    f"{str(source)!r} has more than the {MANIFEST_LIMIT} bytes of a manifest"
+                )
+            given = source.open("rb")
         except OSError as error:
             raise UsageError(f"cannot read {str(source)!r}: {error.strerror or error}") from error
+        with given, _no_room(), self.path.open("wb") as kept:
+            shutil.copyfileobj(given, kept)
 
     def fetch(self, fetcher: Fetcher, digest: bytes) -> None:
         """Fetch it by its digest, block by block, each checked.
@@ -70,16 +83,16 @@ class ManifestFile:
         root = self._fetch_root(fetcher, digest)
         try:
             if root[:1] == b"{":
-                self.path.write_bytes(root)
+                with _no_room():
+                    self.path.write_bytes(root)
                 return
             if root[:1] != b"\x12":
                 raise FormatError("the recorded digest is of something that is no manifest")
             size, digests = leaves_of_root(root)
         except FormatError as error:
             raise ManifestInvalid(error.message, evidence={"digest": digest.hex()}) from error
-        except OSError as error:
-            raise DiskError(f"no room for the manifest: {error.strerror or error}") from error
-        self._fetch_leaves(fetcher, size, digests)
+        with _no_room():
+            self._fetch_leaves(fetcher, size, digests)
 
     def take(self, node: Callable[[bytes], bytes | None], digest: bytes) -> bool:
         """Take it out of a store, whose ``node`` gives blocks by their digest -> whether it is there.
@@ -91,7 +104,7 @@ class ManifestFile:
             return False
         try:
             leaves = [digest] if root[:1] == b"{" else split_digests(leaves_of_root(root)[1])
-            with self.path.open("wb") as file:
+            with _no_room(), self.path.open("wb") as file:
                 for leaf in leaves:
                     block = node(leaf)
                     if block is None:
@@ -99,8 +112,6 @@ class ManifestFile:
                     file.write(block)
         except FormatError:
             return False
-        except OSError as error:
-            raise DiskError(f"no room for the manifest: {error.strerror or error}") from error
         return True
 
     def _fetch_root(self, fetcher: Fetcher, digest: bytes) -> bytes:
@@ -150,3 +161,11 @@ class ManifestFile:
     def entries(self) -> Iterator[FileEntry]:
         """The files, once it was checked."""
         return iter_files(self.chunks())
+
+
+@contextlib.contextmanager
+def _no_room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(f"no room for the manifest: {error.strerror or error}") from error

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from integrity.client.recording import Recorder, Standing
+from integrity.client.recording import LATEST, Recorder, Standing
+from integrity.client.resolving import FINALIZED
 from integrity.client.session import Session
 from integrity.client.sidecars import write_sidecar
 from integrity.core.links import Link
 from integrity.core.names import parse_address
 from integrity.core.registry import Block
 from integrity.disk.building import Naming, ReleaseBuilder
-from integrity.errors import ReleaseExists
+from integrity.errors import ReleaseExists, RpcAnswerInvalid, TransactionRefused
 from integrity.ports import Progress, Report, Signer
 from integrity.store.database import Store
 
@@ -83,13 +84,21 @@ def publish(
             link, built.digest, str(header.content), header.files, header.size,
             warnings=[f"the folder {n!r} has no file in it and is left out" for n in built.empty_folders],
         )  # fmt: skip
-        standing = recorder.standing()
-        if standing is not None and standing.manifest != built.digest:
-            raise _exists(link, standing, built.digest)
         content = header.content.digest
+        standing = recorder.standing()
         if standing is None:
-            cost = recorder.estimate(signer.address, built.digest, content, make_latest=make_latest)
-            result = replace(result, gas_used=cost.gas, fee=cost.fee)
+            try:
+                cost = recorder.estimate(
+                    signer.address, built.digest, content, make_latest=make_latest
+                )
+                result = replace(result, gas_used=cost.gas, fee=cost.fee)
+            except ReleaseExists:
+                # Another process, or another machine, was faster by a moment.
+                standing = recorder.standing()
+                if standing is None:
+                    raise
+        if standing is not None:
+            _check_same(standing, result)
         if dry_run:
             return replace(result, dry_run=True, already=standing is not None)
         _say(report, "storing")
@@ -99,10 +108,10 @@ def publish(
                 built.unchanged_files(), built.nodes(),
             )  # fmt: skip
         _say(report, "recording")
-        if standing is None:
-            result = _record(recorder, signer, result, content, make_latest=make_latest, wait=wait)
-        else:
-            result = _stands(recorder, standing, result, wait=wait)
+        stands = _stands(recorder, standing, result, wait=wait) if standing else None
+        result = stands or _record(
+            recorder, signer, result, content, make_latest=make_latest, wait=wait
+        )
         if sidecar:
             result = replace(result, sidecar=write_sidecar(path, built.chunks(), result.warnings))
     return result
@@ -112,10 +121,25 @@ def _record(
     recorder: Recorder, signer: Signer, result: Published, content: bytes, *,
     make_latest: bool, wait: bool,
 ) -> Published:  # fmt: skip
-    mined = recorder.record(signer, result.manifest, content, make_latest=make_latest)
-    if wait:
-        mined = recorder.wait_final(mined, FINAL_SECONDS)
-    standing = recorder.standing()
+    try:
+        mined = recorder.record(signer, result.manifest, content, make_latest=make_latest)
+        if wait:
+            mined = recorder.wait_final(mined, FINAL_SECONDS)
+    except (ReleaseExists, TransactionRefused):
+        # Perhaps another machine with the same key was faster.
+        standing = recorder.standing()
+        stands = _stands(recorder, standing, result, wait=wait) if standing else None
+        if stands is None:
+            raise
+        return stands
+    standing = recorder.standing(FINALIZED if wait else LATEST)
+    if standing is not None:
+        _check_same(standing, result)
+    elif wait:
+        raise RpcAnswerInvalid(
+            f"the RPC says that the transaction 0x{mined.hash.hex()} is final, and has no record of it",
+            next="Run the same command again; nothing is recorded twice.",
+        )
     return replace(
         result,
         sequence=standing.sequence if standing else None,
@@ -127,27 +151,40 @@ def _record(
     )
 
 
-def _stands(recorder: Recorder, standing: Standing, result: Published, *, wait: bool) -> Published:
-    """The same release is recorded already: find out by which transaction, and send nothing."""
+def _stands(
+    recorder: Recorder, standing: Standing, result: Published, *, wait: bool
+) -> Published | None:
+    """The same release is recorded already: find out by which transaction, and send nothing. None
+    when a reorganisation drops it while it is waited for.
+    """
+    _check_same(standing, result)
     if wait:
-        recorder.wait_standing_final(result.manifest, FINAL_SECONDS)
+        final = recorder.wait_standing_final(result.manifest, FINAL_SECONDS)
+        if final is None:
+            return None
+        _check_same(final, result)
     event = recorder.event()
     return replace(
         result,
         sequence=standing.sequence,
         transaction=event.transaction if event else None,
         block=event.block if event else None,
+        gas_used=None,
+        fee=None,
         final=wait,
         already=True,
     )
 
 
-def _exists(link: Link, standing: Standing, digest: bytes) -> ReleaseExists:
-    return ReleaseExists(
-        f"{link.package}@{link.version} is recorded already, with another content: "
-        f"the recorded manifest is {standing.manifest.hex()}, this one {digest.hex()}",
-        evidence={"recorded": standing.manifest.hex(), "given": digest.hex()},
-    )
+def _check_same(standing: Standing, result: Published) -> None:
+    """Raises ReleaseExists when the version stands with another manifest than the one built."""
+    if standing.manifest != result.manifest:
+        recorded, given = standing.manifest.hex(), result.manifest.hex()
+        raise ReleaseExists(
+            f"{result.link.package}@{result.link.version} is recorded already, with another "
+            f"content: the recorded manifest is {recorded}, this one {given}",
+            evidence={"recorded": recorded, "given": given},
+        )
 
 
 def _say(report: Report | None, phase: str) -> None:

@@ -13,10 +13,11 @@ from integrity.core.manifest import FileEntry
 from integrity.core.pieces import PIECE_SIZE, piece_count, piece_digest, piece_length
 from integrity.disk.comparing import Checked, Comparison
 from integrity.disk.safetree import SafeTree, set_executable
-from integrity.disk.system import Signature, regular_signature, write_at
+from integrity.disk.system import Signature, read_at, regular_signature, write_at
 from integrity.errors import DiskError, UnsafePath
 from integrity.fetch.engine import Want
 from integrity.ports import Progress, Report
+from integrity.verifier.content import step7_piece
 
 Entries = Callable[[], Iterator[FileEntry]]
 
@@ -69,16 +70,41 @@ class Receiver:
         for checked in comparison:
             count = piece_count(checked.entry.size)
             have.extend(bytes((bit + count + 7) // 8 - len(have)))
-            for index in _right_pieces(checked, count):
+            for index in self._right_pieces(checked):
                 have[(bit + index) // 8] |= 1 << (bit + index) % 8
                 present += piece_length(checked.entry.size, index)
             bit += count
             if report:
                 report(Progress("resuming", comparison.hashed_bytes))
-        for path in comparison.extra:
+        for path in comparison.surplus:
             self._tree.remove(path)
         self._have = have
         return present
+
+    def _right_pieces(self, checked: Checked) -> Iterator[int]:
+        """The pieces that have their digests; none of a file that could not be hashed."""
+        wrong = {problem.piece for problem in checked.problems}
+        if checked.signature is not None:
+            yield from (i for i in range(piece_count(checked.entry.size)) if i not in wrong)
+        elif any(problem.reason == "size" for problem in checked.problems):
+            yield from self._salvaged(checked.entry)
+
+    def _salvaged(self, entry: FileEntry) -> Iterator[int]:
+        """The same of a file that has not its size, which it gets here: a crash can cut a file short
+        whose pieces had all arrived.
+        """
+        fd = self._tree.open_write(entry.path, entry.size, executable=entry.executable)
+        try:
+            buffer = memoryview(bytearray(PIECE_SIZE))
+            for index in range(piece_count(entry.size)):
+                piece = buffer[: piece_length(entry.size, index)]
+                got = read_at(fd, piece, index * PIECE_SIZE)
+                if step7_piece(piece[:got], piece_digest(entry.digests, index)) is None:
+                    yield index
+        except OSError as error:
+            raise DiskError(f"cannot read {entry.path!r}: {error.strerror or error}") from error
+        finally:
+            os.close(fd)
 
     # --- what is wanted ------------------------------------------------------------------------
 
@@ -157,11 +183,3 @@ class Receiver:
             finally:
                 os.close(fd)
         return regular_signature(self._tree.stat(entry.path)) or signature
-
-
-def _right_pieces(checked: Checked, count: int) -> Iterator[int]:
-    """The pieces that have their digests; none of a file that could not be hashed."""
-    if checked.signature is None:
-        return
-    wrong = {problem.piece for problem in checked.problems}
-    yield from (index for index in range(count) if index not in wrong)

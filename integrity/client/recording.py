@@ -25,6 +25,7 @@ from integrity.verifier.record import check_chain, check_code
 if TYPE_CHECKING:
     from integrity.chain.writer import Call, ChainWriter, Estimate, Mined
 
+LATEST = "latest"
 _POLL_SECONDS = 0.25
 
 
@@ -54,9 +55,9 @@ class Recorder:
         self._web3: ChainWriter | None = None
 
     def _latest(self) -> Block:
-        return self._reader.block("latest")
+        return self._reader.block(LATEST)
 
-    def standing(self, tag: str = "latest") -> Standing | None:
+    def standing(self, tag: str = LATEST) -> Standing | None:
         """The version's record at the newest block (or at the finalized one), if there is any."""
         at = self._reader.block(tag)
         names = (self._link.publisher, self._link.package)
@@ -83,8 +84,8 @@ class Recorder:
         if self._web3 is None:
             from integrity.chain.writer import ChainWriter  # imports web3, a second
 
-            url = self._session.rpc_url(self._link.chain_id)
-            self._web3 = ChainWriter(url, self._link.chain_id, Journal(self._session.home.journal))
+            journal = Journal(self._session.home.journal)
+            self._web3 = ChainWriter(self._reader.url, self._link.chain_id, journal)
         return self._web3
 
     def _call(self, manifest: bytes, content: bytes, *, make_latest: bool) -> Call:
@@ -99,7 +100,9 @@ class Recorder:
         self, sender: str, manifest: bytes, content: bytes, *, make_latest: bool
     ) -> Estimate:
         """What recording would cost; raises what the registry or the chain would refuse it with."""
-        return self._writer.estimate(self._call(manifest, content, make_latest=make_latest), sender)
+        return self._writer.estimate(
+            lambda: self._call(manifest, content, make_latest=make_latest), sender
+        )
 
     def record(
         self, signer: Signer, manifest: bytes, content: bytes, *, make_latest: bool
@@ -113,13 +116,16 @@ class Recorder:
         """Wait until the transaction is in a finalized block, then forget its journal entry."""
         return self._writer.wait_final(mined, timeout)
 
-    def wait_standing_final(self, manifest: bytes, timeout: float) -> None:
-        """Wait until a record that stands already is final; raises Unfinalized after ``timeout`` s.
+    def wait_standing_final(self, manifest: bytes, timeout: float) -> Standing | None:
+        """Wait until a record that stands already is final -> what is final then, or None when a
+        reorganisation dropped it. Raises Unfinalized after ``timeout`` s.
 
         A transaction of an earlier run that recorded it is then taken out of the journal.
         """
         deadline = time.monotonic() + timeout
-        while self.standing(FINALIZED) is None:
+        while (final := self.standing(FINALIZED)) is None:
+            if self.standing() is None:
+                return None
             if time.monotonic() > deadline:
                 raise Unfinalized(
                     f"the record of {self._link} is not final after {timeout:.0f} seconds"
@@ -130,3 +136,4 @@ class Recorder:
         entry = journal.find(publish_purpose(self._link.chain_id, *names, manifest))
         if entry is not None:
             journal.remove(entry.hash)
+        return final

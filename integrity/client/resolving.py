@@ -9,6 +9,7 @@ from integrity.core.links import Link
 from integrity.core.registry import (
     REVOCATION_REASONS,
     Block,
+    Head,
     decode_head,
     decode_release,
     head_slot,
@@ -48,15 +49,17 @@ def resolve(session: Session, link: Link, *, version_hint: str | None = None) ->
     try:
         record = read_record(session, reader, link, version, block)
     except ReleaseNotFound:
+        if link.version is None and version_hint:
+            return resolve(session, link)
         if link.version is None:
             raise _not_latest(link, version) from None
         if _is_waiting(reader, session.registry, link, version):
-            raise Unfinalized(
-                f"{link.package}@{version} is recorded, but not yet in a finalized block "
-                f"(the newest is {block.number})"
-            ) from None
+            raise _unfinalized(f"{link.package}@{version} is recorded, but not", block) from None
         raise
     if link.version is None and record.sequence != record.head.latest:
+        # A manifest may call itself by another version's name; the events tell which one is meant.
+        if version_hint:
+            return resolve(session, link)
         raise _not_latest(link, version)
     return record
 
@@ -118,20 +121,41 @@ def _check_registry(session: Session, reader: ChainReader, link: Link, block: Bl
     check_code(registry, link.chain_id, reader.code(registry.address, block))
 
 
+def _head(reader: ChainReader, address: str, link: Link, block: Block) -> Head:
+    (word,) = reader.words(address, [head_slot(link.publisher, link.package)], block)
+    return decode_head(word)
+
+
+def _no_release(
+    reader: ChainReader, address: str, link: Link, block: Block
+) -> ReleaseNotFound | Unfinalized:
+    if _head(reader, address, link, reader.block("latest")).count:
+        return _unfinalized(f"{link.package} has releases, but none", block)
+    return ReleaseNotFound(
+        f"no release of {link.package} of {link.publisher} on chain {link.chain_id}, "
+        f"as one RPC says of block {block.number}"
+    )
+
+
+def _unfinalized(what: str, block: Block) -> Unfinalized:
+    return Unfinalized(f"{what} yet in a finalized block (the newest is {block.number})")
+
+
 def _latest(session: Session, reader: ChainReader, link: Link, block: Block) -> tuple[int, bytes]:
     """(sequence, manifest digest) of the latest release."""
     _check_registry(session, reader, link, block)
     address = session.registry.address
     names = (link.publisher, link.package)
-    (word,) = reader.words(address, [head_slot(*names)], block)
-    latest = decode_head(word).latest
-    if latest == 0:
+    head = _head(reader, address, link, block)
+    if head.count == 0:
+        raise _no_release(reader, address, link, block)
+    if head.latest == 0:
         raise ReleaseNotFound(
-            f"no release of {link.package} of {link.publisher} on chain {link.chain_id}, "
-            f"as one RPC says of block {block.number}"
+            f"none of the {head.count} releases of {link.package} was made its latest",
+            next="Name a version in the link; `integrity log` lists them.",
         )
-    (manifest,) = reader.words(address, [manifest_slot(*names, latest)], block)
-    return latest, manifest
+    (manifest,) = reader.words(address, [manifest_slot(*names, head.latest)], block)
+    return head.latest, manifest
 
 
 def _latest_version(session: Session, reader: ChainReader, link: Link, block: Block) -> str:
@@ -180,14 +204,10 @@ def history(session: Session, link: Link) -> History:
     reader = session.reader(link.chain_id)
     block = reader.block(FINALIZED)
     _check_registry(session, reader, link, block)
-    address, names = session.registry.address, (link.publisher, link.package)
-    (word,) = reader.words(address, [head_slot(*names)], block)
-    head = decode_head(word)
+    address = session.registry.address
+    head = _head(reader, address, link, block)
     if head.count == 0:
-        raise ReleaseNotFound(
-            f"no release of {link.package} of {link.publisher} on chain {link.chain_id}, "
-            f"as one RPC says of block {block.number}"
-        )
+        raise _no_release(reader, address, link, block)
     events = reader.released(address, link.publisher, link.package, block)
     entries: list[HistoryEntry] = []
     for start in range(0, len(events), _EVENTS_AT_ONCE):

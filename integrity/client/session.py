@@ -11,7 +11,7 @@ from integrity.core.links import AliasLink, Link, parse_link
 from integrity.core.names import parse_address
 from integrity.disk.remembered import Remembered
 from integrity.errors import KeyRefused, RpcUnavailable, UsageError
-from integrity.home import Config, Home
+from integrity.home import Config, Home, is_chain_id, parse_chain_id
 from integrity.keys.keystore import KeyInfo, Keystore
 from integrity.trust import TrustStore
 from integrity.verifier.record import Registry
@@ -94,21 +94,22 @@ class Session:
             return reader
         raise RpcUnavailable(f"no RPC of chain {chain_id} answers", causes=causes)
 
-    def rpc_url(self, chain_id: int) -> str:
-        """The node that transactions go to."""
-        return self.config.nodes(chain_id, self.rpc)[0]
-
     # --- publishing ----------------------------------------------------------------------------
 
     def publishing_chain(self) -> int:
         """The chain to publish on: the one named, else the default, else the named RPC's own."""
         if self.chain_id is not None:
+            if not is_chain_id(self.chain_id):
+                raise UsageError(f"{self.chain_id} is no chain id")
             return self.chain_id
         environment = os.environ.get("INTEGRITY_CHAIN", "")
         if environment:
-            if not environment.isdigit():
-                raise UsageError(f"INTEGRITY_CHAIN is {environment!r}, and a chain id is a number")
-            return int(environment)
+            number = parse_chain_id(environment)
+            if number is None:
+                raise UsageError(
+                    f"INTEGRITY_CHAIN is {environment[:80]!r}, and that is no chain id"
+                )
+            return number
         default = self.config.default_chain
         if default is not None:
             return default

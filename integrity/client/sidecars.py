@@ -18,7 +18,9 @@ _CHUNK = 1 << 20
 def sidecar_path(folder: Path) -> Path:
     """Where the manifest of a folder stands."""
     absolute = folder.absolute()
-    return absolute.with_name(absolute.name + SUFFIX)
+    if absolute.name in {"", ".."}:  # not a name to add anything to
+        absolute = absolute.resolve()
+    return absolute.parent / (absolute.name + SUFFIX)
 
 
 def read_chunks(path: Path) -> Iterator[bytes]:
@@ -35,7 +37,7 @@ def write_sidecar(folder: Path, chunks: Iterable[bytes], warnings: list[str]) ->
     path = sidecar_path(folder)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        if path.is_symlink() or (path.exists() and not _is_manifest(path)):
+        if os.path.lexists(path) and not _is_manifest(path):
             warnings.append(f"{str(path)!r} is not a manifest; it was left alone")
             return None
         try:
@@ -55,6 +57,8 @@ def write_sidecar(folder: Path, chunks: Iterable[bytes], warnings: list[str]) ->
 
 
 def _is_manifest(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
     try:
         read_header(read_chunks(path))
     except FormatError:

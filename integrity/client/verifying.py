@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from integrity.core.links import Link
 from integrity.core.manifest import Header
 from integrity.disk.comparing import Comparison, Problem
 from integrity.disk.system import Signature
-from integrity.errors import IntegrityError, SourcesUnavailable, UsageError
+from integrity.errors import FormatError, IntegrityError, SourcesUnavailable, UsageError
 from integrity.fetch.engine import Fetcher
 from integrity.ports import Progress, Report, Source
 from integrity.verifier.content import manifest_digest
@@ -58,7 +59,7 @@ def verify(
     """
     if (link is None) == (manifest is None):
         raise UsageError("name either a link or a manifest to verify against")
-    if not path.exists():
+    if not os.path.exists(path):
         raise UsageError(f"there is nothing at {str(path)!r}")
     with ManifestFile(session) as file:
         record = None
@@ -102,7 +103,7 @@ def compare(
 
 
 def bring_manifest(
-    session: Session, file: ManifestFile, link: Link, fetcher: Fetcher, beside: Path
+    session: Session, file: ManifestFile, link: Link, fetcher: Fetcher, beside: Path | None
 ) -> tuple[Record, Header]:
     """The link's record and its checked manifest: from beside ``beside``, from this home's store, or
     from the fetcher's sources, wherever its digest is found first.
@@ -128,18 +129,16 @@ def _version(file: ManifestFile) -> str | None:
 
 
 def _bring(
-    session: Session, file: ManifestFile, digest: bytes, fetcher: Fetcher, beside: Path
+    session: Session, file: ManifestFile, digest: bytes, fetcher: Fetcher, beside: Path | None
 ) -> None:
-    candidate = sidecar_path(beside)
-    if candidate.is_file():
-        file.copy(candidate)
-        if _digest(file) == digest:
-            return
+    candidate = None if beside is None else sidecar_path(beside)
+    if candidate is not None and _take_sidecar(file, candidate, digest):
+        return
     if session.home.store.is_file():
         from integrity.store.database import Store
 
         with Store(session.home.store) as store:
-            if file.take(store.node, digest):
+            if file.take(store.node, digest) and _digest(file) == digest:
                 return
     if not fetcher.tallies:
         raise SourcesUnavailable(
@@ -147,6 +146,17 @@ def _bring(
             next=f"Put it at {str(candidate)!r}, or name a source that has it with --from.",
         )
     file.fetch(fetcher, digest)
+
+
+def _take_sidecar(file: ManifestFile, candidate: Path, digest: bytes) -> bool:
+    """Whether it is there and the right one; one that cannot be read is as good as none."""
+    if not os.path.isfile(candidate):
+        return False
+    try:
+        file.copy(candidate)
+    except (UsageError, FormatError):
+        return False
+    return _digest(file) == digest
 
 
 def _digest(file: ManifestFile) -> bytes | None:

@@ -11,7 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from integrity.core.pieces import PIECE_SIZE
-from integrity.errors import IntegrityError, SourceError, SourcesLied, SourcesUnavailable
+from integrity.errors import (
+    IntegrityError,
+    ManifestInvalid,
+    SourceError,
+    SourcesLied,
+    SourcesUnavailable,
+)
 from integrity.ports import Source
 from integrity.verifier.content import step7_piece
 
@@ -57,14 +63,18 @@ class Fetcher:
         self.missing: list[tuple[str, int]] = []
         self._threads = threads
         self._lock = threading.Lock()
+        self._idle = threading.Condition()
+        self._keeping = 0
         self._stop = threading.Event()
         self._error: BaseException | None = None
 
     def run(self, wants: Iterator[Want], on_piece: Callable[[Want], None]) -> None:
         """Fetch every piece of ``wants``; ``on_piece`` is told of each one kept.
 
-        Raises what ``keep`` or ``wants`` raised, and KeyboardInterrupt, after all threads ended.
-        Pieces that nobody gave are in ``missing``.
+        Raises what ``keep`` or ``wants`` raised, KeyboardInterrupt, and ManifestInvalid when a want's
+        length is not that of its digest's bytes; nothing is kept or asked of
+        ``wants`` from then on, even while a source keeps its thread waiting. Pieces that nobody gave
+        are in ``missing``.
         """
         threads = [
             threading.Thread(
@@ -72,19 +82,24 @@ class Fetcher:
             )
             for n in range(self._threads)
         ]
-        for thread in threads:
-            thread.start()
         try:
             for thread in threads:
-                while thread.is_alive():
+                thread.start()
+            for thread in threads:
+                while thread.is_alive() and not self._stop.is_set():
                     thread.join(0.2)
         except BaseException:
-            self._stop.set()
-            for thread in threads:
-                thread.join()
+            self._halt()
             raise
         if self._error is not None:
+            self._halt()
             raise self._error
+
+    def _halt(self) -> None:
+        """From here on nothing is kept. Threads that wait for a source are left to themselves."""
+        self._stop.set()
+        with self._lock, self._idle:  # whoever takes the next want, or keeps a piece, ends first
+            self._idle.wait_for(lambda: self._keeping == 0)
 
     def _work(self, wants: Iterator[Want], on_piece: Callable[[Want], None]) -> None:
         # One byte more than a piece: so a source that sends too much shows itself.
@@ -93,7 +108,7 @@ class Fetcher:
         try:
             while not self._stop.is_set():
                 with self._lock:
-                    want = next(wants, None)
+                    want = None if self._stop.is_set() else next(wants, None)
                 if want is None:
                     return
                 served = self._fetch(want, buffer, first)
@@ -115,6 +130,8 @@ class Fetcher:
         for step in range(len(self.tallies)):
             number = (first + step) % len(self.tallies)
             tally = self.tallies[number]
+            if self._stop.is_set():
+                break
             if tally.usable and self._try(tally, want, buffer):
                 return number
         return None
@@ -130,10 +147,36 @@ class Fetcher:
         if actual is not None:
             self._blame(tally, want, got, actual)
             return False
-        want.keep(buffer[:got])
+        if want.length not in {None, got}:
+            raise ManifestInvalid(
+                f"{want.path!r} piece {want.index} is said to have {want.length} bytes, "
+                f"but what has its digest has {got}",
+                evidence={
+                    "path": want.path,
+                    "piece": want.index,
+                    "expected": want.length,
+                    "actual": got,
+                },
+            )
+        if not self._keep(want, buffer[:got]):
+            return False
         with self._lock:
             tally.bytes += got
             tally.pieces += 1
+        return True
+
+    def _keep(self, want: Want, data: memoryview) -> bool:
+        """Whether it was kept: not once this run has halted."""
+        with self._idle:
+            if self._stop.is_set():
+                return False
+            self._keeping += 1
+        try:
+            want.keep(data)
+        finally:
+            with self._idle:
+                self._keeping -= 1
+                self._idle.notify_all()
         return True
 
     def _failed(self, tally: SourceTally, error: SourceError) -> None:

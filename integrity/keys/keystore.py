@@ -12,24 +12,24 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from integrity.core.names import parse_address
 from integrity.disk.files import write_whole
-from integrity.errors import AddressMalformed, KeyRefused, LimitExceeded
+from integrity.errors import AddressMalformed, DiskError, KeyRefused, LimitExceeded, Locked
+from integrity.keys.v3 import checked_keystore
 
 DEVELOPMENT_CHAIN = 31337
 
-SCRYPT_MEMORY_LIMIT = 1 << 30
-"""Bytes that opening a keystore may take (128 * n * r): four times what common wallets use."""
-
-SCRYPT_PARALLEL_LIMIT = 16
-PBKDF2_ROUNDS_LIMIT = 10_000_000
 _FILE_LIMIT = 64 << 10
+_LOCK_SECONDS = 60
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 Password = Callable[[str], str]
 """Asked for a key's password only when it is needed; given the key's name."""
@@ -55,6 +55,9 @@ class Signer:
 
     def __repr__(self) -> str:
         return f"Signer({self.address})"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Signer is not pickled: that would write its key down")
 
     def sign_transaction(self, transaction: Mapping[str, Any]) -> tuple[bytes, bytes]:
         """The signed transaction and its hash, as bytes. A development key signs for 31337 alone."""
@@ -104,23 +107,22 @@ class Keystore:
         """Unlock a key. Raises KeyRefused for a wrong password, LimitExceeded for one that would
         take more memory or time than a keystore may.
         """
-        return Signer(info, self._unlock(info, password))
+        return Signer(info, self._unlock(info, _read(info.path), password))
 
-    def _unlock(self, info: KeyInfo, password: Password) -> bytes:
-        value = _read(info.path)
+    def _unlock(self, info: KeyInfo, value: dict[str, Any], password: Password) -> bytes:
         if info.development:
-            return _secret_of(info.path, value)
-        _check_cost(info.path, value)
+            secret = _secret_of(info.path, value)
+        else:
+            secret = _decrypted(info, checked_keystore(info.path, value), password)
         from eth_account import Account
 
         try:
-            return bytes(Account.decrypt(value, password(info.name)))
-        except (ValueError, KeyError, TypeError, NotImplementedError) as error:
-            # The library's own text could hold what was typed; it is not passed on.
-            raise KeyRefused(
-                f"the key {info.name!r} does not open: the password is wrong, or the file is damaged",
-                next="Try again; the password is asked for, or read from INTEGRITY_PASSWORD_FILE.",
-            ) from (None if isinstance(error, ValueError) else error)
+            address = Account.from_key(secret).address
+        except ValueError:
+            raise KeyRefused(f"{info.path} holds no valid private key") from None
+        if address != info.address:
+            raise KeyRefused(f"{info.path} names another address than its key has")
+        return secret
 
     def create(self, name: str | None, password: str) -> KeyInfo:
         """A new random key, encrypted."""
@@ -159,11 +161,7 @@ class Keystore:
             )
         value = _parse(source, text)
         info = KeyInfo(name or source.stem, _address_of(source, value), False, source)
-        opened = self._unlock(info, password)
-        from eth_account import Account
-
-        if Account.from_key(opened).address != info.address:
-            raise KeyRefused(f"{source} names another address than its key has")
+        self._unlock(info, value, password)
         return self._keep(name or info.address, value)
 
     def export(self, name: str) -> bytes:
@@ -183,20 +181,43 @@ class Keystore:
             raise KeyRefused("a key needs a password that is not empty")
         from eth_account import Account
 
-        return self._keep(name or address, Account.encrypt(secret, password))
+        try:
+            value = Account.encrypt(secret, password)
+        except UnicodeEncodeError:
+            raise KeyRefused("the password is no text: it is not UTF-8") from None
+        return self._keep(name or address, value)
 
     def _keep(self, name: str, value: Mapping[str, Any]) -> KeyInfo:
         if not _NAME.fullmatch(name):
             raise KeyRefused(f"not a name for a key: {name[:80]!r}", next="Use letters and digits.")
         path = self._folder / f"{name}.json"
-        if path.exists():
-            raise KeyRefused(f"there is a key named {name!r} already; nothing was overwritten")
         address = _address_of(path, value)
-        for known in self.list():
-            if known.address == address:
-                raise KeyRefused(f"this home has the key {address} already, as {known.name!r}")
-        write_whole(path, json.dumps(value, indent=1).encode() + b"\n", private=True)
+        if _ADDRESS.fullmatch(name) and name.lower() != address.lower():
+            raise KeyRefused(f"the name {name} is the address of another key than {address}")
+        with self._changing():
+            if os.path.lexists(path):
+                raise KeyRefused(f"there is a key named {name!r} already; nothing was overwritten")
+            for known in self.list():
+                if known.address == address:
+                    raise KeyRefused(f"this home has the key {address} already, as {known.name!r}")
+            write_whole(path, json.dumps(value, indent=1).encode() + b"\n", private=True)
         return self._info(path)
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """One at a time: of two new keys with one name, neither may be overwritten."""
+        lock = filelock.FileLock(self._folder / ".lock", timeout=_LOCK_SECONDS, mode=0o600)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise Locked(f"another process is changing the keys in {self._folder}") from error
+        except OSError as error:
+            raise DiskError(f"cannot write to {self._folder}: {error.strerror or error}") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _info(self, path: Path) -> KeyInfo:
         value = _read(path)
@@ -248,20 +269,15 @@ def _secret_of(path: Path, value: Mapping[str, Any]) -> bytes:
     return bytes.fromhex(text[2:])
 
 
-def _check_cost(path: Path, value: Mapping[str, Any]) -> None:
-    """Refuse key derivations that would eat the machine before the password is even tried."""
-    crypto = value.get("crypto", value.get("Crypto"))
-    params = crypto.get("kdfparams") if isinstance(crypto, dict) else None
-    numbers = (
-        {k: v for k, v in params.items() if type(v) is int} if isinstance(params, dict) else {}
-    )
-    if (
-        128 * numbers.get("n", 0) * numbers.get("r", 0) > SCRYPT_MEMORY_LIMIT
-        or numbers.get("p", 0) > SCRYPT_PARALLEL_LIMIT
-        or numbers.get("c", 0) > PBKDF2_ROUNDS_LIMIT
-        or any(number < 0 for number in numbers.values())
-    ):
-        raise LimitExceeded(
-            f"opening the keystore {path} would take more memory or time than the limits allow",
-            next=f"Its scrypt may take {SCRYPT_MEMORY_LIMIT} bytes (128*n*r); re-encrypt it.",
-        )
+def _decrypted(info: KeyInfo, value: dict[str, Any], password: Password) -> bytes:
+    given = password(info.name)
+    from eth_account import Account
+
+    try:
+        return bytes(Account.decrypt(value, given))
+    except ValueError:
+        # The library's own text could hold what was typed; it is not passed on.
+        raise KeyRefused(
+            f"the key {info.name!r} does not open: the password is wrong, or the file is damaged",
+            next="Try again; the password is asked for, or read from INTEGRITY_PASSWORD_FILE.",
+        ) from None

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
 
 from integrity.core.cid import Cid, parse_cid
 from integrity.core.dagpb import BLOCK_LIMIT
+from integrity.disk.system import read_at
 from integrity.errors import FormatError, HashUnsupported, StoreError
-from integrity.store.reading import Block, BlockReader, InMemory
+from integrity.store.reading import Block, BlockReader, InFile, InMemory
 
 RAW = "application/vnd.ipld.raw"
 PROBE = "bafkqaaa"
 """The CID of no bytes (identity hash): what clients ask for to learn whether this is a gateway."""
+
+_PORTION = 256 << 10
+"""Bytes that a slow reader makes the server hold."""
 
 _RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,19})-(?P<last>[0-9]{0,19})")
 _READER: web.AppKey[BlockReader] = web.AppKey("reader", BlockReader)
@@ -54,7 +57,8 @@ async def _block(request: web.Request) -> web.StreamResponse:
     except FormatError as error:
         return _text(400, error.message)
     etag = f'"{cid}.raw"'
-    if _matches(request.headers.get("if-none-match", ""), etag):
+    known = request.headers.get("if-none-match", "").strip()
+    if _matches(known, etag):
         return web.Response(status=304, headers=_headers(text, str(cid)))
     loop = asyncio.get_running_loop()
     try:
@@ -66,6 +70,8 @@ async def _block(request: web.Request) -> web.StreamResponse:
     if block is None:
         return _text(404, f"{cid} is not here")
     try:
+        if known == "*":  # any version the client has is the one that is here
+            return web.Response(status=304, headers=_headers(text, str(cid)))
         return await _answer(request, cid, block)
     finally:
         block.close()
@@ -80,8 +86,7 @@ def _wants_raw(request: web.Request) -> bool:
 
 
 def _matches(header: str, etag: str) -> bool:
-    tags = {tag.strip().removeprefix("W/") for tag in header.split(",")}
-    return etag in tags or "*" in tags
+    return etag in {tag.strip().removeprefix("W/") for tag in header.split(",")}
 
 
 def _headers(name: str, cid: str) -> dict[str, str]:
@@ -99,7 +104,9 @@ def _headers(name: str, cid: str) -> dict[str, str]:
 async def _answer(request: web.Request, cid: Cid, block: Block) -> web.StreamResponse:
     if block.length > BLOCK_LIMIT:
         return _text(410, f"{cid} is larger than a block may be")
-    span = _span(request.headers.get("range"), block.length)
+    # A range is defined for GET alone (RFC 9110, section 14.2).
+    asked = request.headers.get("range") if request.method == "GET" else None
+    span = _span(asked, block.length)
     headers = _headers(str(cid), str(cid))
     if span is None:
         headers["Content-Range"] = f"bytes */{block.length}"
@@ -113,35 +120,29 @@ async def _answer(request: web.Request, cid: Cid, block: Block) -> web.StreamRes
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = length
     await response.prepare(request)
-    if request.method != "HEAD" and length:
-        await _send(request, block.fd, block.offset + first, length, block.unchanged)
+    sent = request.method == "HEAD" or await _send(response, block, first, length)
+    if not sent and request.transport is not None:
+        request.transport.abort()
     await response.write_eof()
     return response
 
 
-async def _send(
-    request: web.Request, fd: int, offset: int, length: int, unchanged: Callable[[], bool]
-) -> None:
-    """All but the last byte straight from the file; the last one only if the file did not change.
+async def _send(response: web.StreamResponse, block: InFile, first: int, length: int) -> bool:
+    """A stretch of the block in portions; the last one only if the file has not changed meanwhile.
 
-    So bytes that were overwritten while they were sent never make up a complete answer.
+    So bytes that were overwritten never make up a complete answer. They are copied and not handed to
+    ``sendfile``, which gives the socket the file's own pages: what is written to the file then still
+    reaches a client who has not read them yet, long after anybody could look.
     """
-    transport = request.transport
-    if transport is None:
-        raise ConnectionResetError("the client is gone")
-    loop = asyncio.get_running_loop()
-    with open(fd, "rb", closefd=False) as file:  # noqa: ASYNC230 - it is open already
-        if length > 1:
-            sent = await loop.sendfile(transport, file, offset, length - 1)
-            if sent != length - 1:
-                transport.abort()
-                raise ConnectionResetError("the file was cut while it was sent")
-        file.seek(offset + length - 1)
-        last = file.read(1)
-    if not unchanged() or len(last) != 1:
-        transport.abort()
-        raise ConnectionResetError("the file changed while it was sent")
-    transport.write(last)
+    sent = 0
+    while sent < length:
+        data = bytearray(min(_PORTION, length - sent))
+        whole = read_at(block.fd, memoryview(data), block.offset + first + sent) == len(data)
+        sent += len(data)
+        if not whole or (sent == length and not block.unchanged()):
+            return False
+        await response.write(data)
+    return True
 
 
 def _span(header: str | None, length: int) -> tuple[int, int, int] | None:
@@ -156,10 +157,9 @@ def _span(header: str | None, length: int) -> tuple[int, int, int] | None:
         wanted = min(int(match["last"]), length)
         return (length - wanted, wanted, 206) if wanted else None
     first = int(match["first"])
-    last = int(match["last"]) if match["last"] else length - 1
-    if last < first:
+    last = min(int(match["last"]), length - 1) if match["last"] else length - 1
+    if match["last"] and int(match["last"]) < first:
         return 0, length, 200
-    last = min(last, length - 1)
     return (first, last - first + 1, 206) if first <= last else None
 
 

@@ -12,7 +12,7 @@ from integrity.errors import SourceError, UsageError
 
 _RAW = "application/vnd.ipld.raw"
 _TIMEOUT = urllib3.Timeout(connect=10, read=30)
-_RETRIES = urllib3.Retry(total=0, redirect=0, raise_on_redirect=False)
+_SHOWN = 200
 
 
 class GatewaySource:
@@ -23,15 +23,19 @@ class GatewaySource:
     """
 
     def __init__(self, url: str, connections: int = 4) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in {"http", "https"} and parts.hostname
+        except ValueError:  # brackets that hold no address
+            usable = None
+        if not usable:
             raise UsageError(
                 f"a source's URL begins with http:// or https://, and {url!r} does not",
                 next="Name it as --from http://127.0.0.1:8080, for one.",
             )
         self.name = url.rstrip("/")
         self._pool = urllib3.PoolManager(
-            num_pools=1, maxsize=connections, block=False, timeout=_TIMEOUT, retries=_RETRIES,
+            num_pools=1, maxsize=connections, block=False, timeout=_TIMEOUT, retries=False,
             headers={"accept": _RAW, "accept-encoding": "identity"},
         )  # fmt: skip
 
@@ -44,7 +48,7 @@ class GatewaySource:
         """
         url = f"{self.name}/ipfs/{raw_cid(digest)}?format=raw"
         try:
-            response = self._pool.request("GET", url, preload_content=False, decode_content=False)
+            response = self._request(url)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise SourceError(f"{self.name}: {_reason(error)}") from error
         whole = False
@@ -63,11 +67,19 @@ class GatewaySource:
             else:
                 response.close()
 
+    def _request(self, url: str) -> urllib3.BaseHTTPResponse:
+        """Ask, and once more if the connection ended without an answer: one that was kept may have
+        been closed meanwhile (RFC 9112, section 9.3.1).
+        """
+        try:
+            return self._pool.request("GET", url, preload_content=False, decode_content=False)
+        except urllib3.exceptions.ProtocolError:
+            return self._pool.request("GET", url, preload_content=False, decode_content=False)
+
     def _check_head(self, response: urllib3.BaseHTTPResponse) -> None:
         if response.status != 200:
-            raise SourceError(
-                f"{self.name}: answered {response.status} {response.reason or ''}".rstrip()
-            )
+            reason = (response.reason or "")[:_SHOWN]
+            raise SourceError(f"{self.name}: answered {response.status} {reason}".rstrip())
         encoding = response.headers.get("content-encoding", "identity")
         if encoding.lower() != "identity":
             raise SourceError(f"{self.name}: sent {encoding[:40]!r} where no compression was asked")
@@ -85,6 +97,4 @@ def _read_into(response: urllib3.BaseHTTPResponse, buffer: memoryview) -> tuple[
 
 
 def _reason(error: Exception) -> str:
-    reason = getattr(error, "reason", None)
-    inner = reason if isinstance(reason, Exception) else error
-    return f"{type(inner).__name__}: {inner}"
+    return f"{type(error).__name__}: {str(error)[:_SHOWN]}"

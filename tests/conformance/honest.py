@@ -9,13 +9,9 @@ from __future__ import annotations
 import base64
 import json
 import re
-import sys
-from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core"))
-
-import plain_unixfs as plain
+from tests.core import plain_unixfs as plain
 
 __all__ = ["FIELDS", "Totals", "binary", "declared", "plain", "replaced", "true_totals"]
 

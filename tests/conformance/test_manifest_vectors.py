@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-import honest
 import pytest
-import recipes
-from recipes import Case
 
 from integrity import errors
 from integrity.core.manifest import encode_file, encode_header
@@ -17,6 +14,9 @@ from integrity.core.unixfs import leaves_of_root
 from integrity.disk.scratch import TemporaryScratch
 from integrity.errors import FormatError, ManifestInvalid
 from integrity.verifier.content import step6_manifest
+
+from . import honest, recipes
+from .recipes import Case
 
 
 @pytest.mark.parametrize("case", recipes.parameters("manifests-good"))

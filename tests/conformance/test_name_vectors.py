@@ -6,9 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
-import recipes
 from eth_utils.address import to_checksum_address
-from recipes import Case
 
 from integrity.core.links import AliasLink, Link, parse_link
 from integrity.core.names import check_package, check_version, parse_address
@@ -17,6 +15,9 @@ from integrity.core.tree import TreeBuilder
 from integrity.core.unixfs import file_node
 from integrity.disk.scratch import TemporaryScratch
 from integrity.errors import AddressMalformed, FormatError, NameCollision
+
+from . import recipes
+from .recipes import Case
 
 _NODE = file_node(1, bytes(32))
 
@@ -140,7 +141,6 @@ def test_a_good_link_says_what_it_says(case: Case) -> None:
 
 @pytest.mark.parametrize("case", recipes.parameters("links", "bad"))
 def test_a_bad_link_is_refused(case: Case) -> None:
-    value = case["text"]
     with pytest.raises(FormatError) as caught:
-        parse_link(value if isinstance(value, str) else recipes.text(value))
+        parse_link(recipes.text(case["text"]))
     assert caught.value.name == case["reason"]

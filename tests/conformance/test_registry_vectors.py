@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import recipes
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
-from recipes import Case
 
 from integrity.core import registry
 from integrity.core.names import keccak256
+
+from . import recipes
+from .recipes import Case
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-import recipes
 
 from integrity.core import dagpb, links, manifest, paths, pieces, reading, unixfs
 from integrity.core.cid import DAG_PB, Cid
@@ -15,6 +14,8 @@ from integrity.core.links import Link, parse_link
 from integrity.core.reading import check_manifest
 from integrity.disk.scratch import TemporaryScratch
 from integrity.errors import FormatError, IntegrityError, UnavailableError, VerificationError
+
+from . import recipes
 
 SPEC = (Path(__file__).resolve().parents[2] / "spec" / "v1.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (\d+)\. .*?\n(.*?)(?=^## |\Z)", SPEC, re.MULTILINE | re.DOTALL))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import honest
 import pytest
-import recipes
-from recipes import Case
 
 from integrity.core.tree import TreeBuilder
 from integrity.core.unixfs import Node, file_node
 from integrity.disk.scratch import TemporaryScratch
+
+from . import honest, recipes
+from .recipes import Case
 
 plain = honest.plain
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import tracemalloc
 
-import plain_unixfs as plain
 import pytest
-from hypothesis import example, given
 from hypothesis import strategies as st
 
 from integrity.core.cid import DAG_PB, RAW, Cid, decode_cid, parse_cid, parse_digest, raw_cid
@@ -23,6 +21,9 @@ from integrity.core.dagpb import (
 from integrity.core.pieces import PIECE_SIZE
 from integrity.core.unixfs import file_node, leaves_of_root
 from integrity.errors import FormatError, HashUnsupported, LimitExceeded, NonCanonical
+
+from . import plain_unixfs as plain
+from .unhurried import example, given
 
 digests = st.binary(min_size=32, max_size=32)
 cids = st.builds(Cid, st.sampled_from([RAW, DAG_PB]), digests)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
-from releases import MemoryScratch
 
 from integrity.core.sorting import ExternalSorter
+
+from .releases import MemoryScratch
+from .unhurried import given
 
 
 @given(st.lists(st.binary(max_size=12)), st.integers(1, 7))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
 from hypothesis import strategies as st
 
 from integrity.core.links import HINT_LIMIT, LINK_LIMIT, AliasLink, Link, parse_link
 from integrity.core.names import checksum_address
 from integrity.errors import FormatError, LimitExceeded, LinkMalformed
+
+from .unhurried import example, given
 
 packages = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True)
 versions = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,63}", fullmatch=True)

@@ -7,9 +7,7 @@ import json
 
 import pytest
 import rfc8785
-from hypothesis import example, given
 from hypothesis import strategies as st
-from releases import PUBLISHER, entries, header_of, simple
 
 from integrity.core.cid import DAG_PB, Cid
 from integrity.core.manifest import (
@@ -26,6 +24,9 @@ from integrity.core.manifest import (
 )
 from integrity.core.pieces import PIECE_SIZE
 from integrity.errors import FormatError, LimitExceeded
+
+from .releases import PUBLISHER, entries, header_of, simple
+from .unhurried import example, given
 
 json_values = st.recursive(
     st.none()
@@ -176,6 +177,11 @@ def test_the_longest_header_there_can_be_is_within_its_limit() -> None:
         PUBLISHER, "p" * 64, "v" * 64, cid, INTEGER_LIMIT, INTEGER_LIMIT, also, meta
     )  # fmt: skip
     assert len(encode_header(header)) < HEADER_LIMIT
+
+
+def test_a_header_over_its_limit_is_not_looked_at() -> None:
+    with pytest.raises(LimitExceeded):
+        decode_header(b"{" + b"x" * HEADER_LIMIT)
 
 
 # --- limits --------------------------------------------------------------------------------------

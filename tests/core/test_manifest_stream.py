@@ -5,11 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-import plain_unixfs as plain
 import pytest
-from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from releases import MemoryScratch, entries, header_of, manifest_of, simple
 
 from integrity.core import reading
 from integrity.core.manifest import (
@@ -31,6 +28,10 @@ from integrity.core.reading import (
 )
 from integrity.errors import FormatError, LimitExceeded, NameCollision, TotalsMismatch
 from integrity.verifier.content import manifest_digest
+
+from . import plain_unixfs as plain
+from .releases import MemoryScratch, entries, header_of, manifest_of, simple
+from .unhurried import example, given, settings
 
 MIB = 1 << 20
 

@@ -7,13 +7,14 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
 from hypothesis import strategies as st
-from releases import safe_paths
 
 from integrity.core.paths import check_path, fold
 from integrity.core.unicode140 import BOUNDS, is_assigned
 from integrity.errors import FormatError, LimitExceeded
+
+from .releases import safe_paths
+from .unhurried import example, given
 
 TABLE = Path(__file__).resolve().parents[2] / "spec" / "unicode-14.0-assigned.txt"
 

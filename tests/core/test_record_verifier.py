@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from releases import PUBLISHER, MemoryScratch, header_of, manifest_of, simple
 
 from integrity.core.links import Link, parse_link
 from integrity.core.manifest import encode_file, encode_header
@@ -29,6 +28,8 @@ from integrity.errors import (
 )
 from integrity.verifier.content import manifest_digest, step6_manifest, step7_piece
 from integrity.verifier.record import ONE_RPC, Record, RecordVerifier, Registry
+
+from .releases import PUBLISHER, MemoryScratch, header_of, manifest_of, simple
 
 OTHER = "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
 CODE = b"\x60\x00"

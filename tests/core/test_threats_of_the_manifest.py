@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from releases import MemoryScratch, header_of, manifest_of, simple
 
 from integrity.core.cid import decode_cid, parse_cid, parse_digest
 from integrity.core.manifest import (
@@ -21,6 +20,7 @@ from integrity.core.manifest import (
     decode_header,
     encode_file,
     encode_header,
+    encode_pieces,
 )
 from integrity.core.pieces import PIECE_SIZE
 from integrity.core.reading import ManifestDigest, check_manifest
@@ -36,6 +36,8 @@ from integrity.errors import (
     UnsafePath,
 )
 from integrity.verifier.content import step6_manifest
+
+from .releases import MemoryScratch, header_of, manifest_of, simple
 
 MANIFEST = manifest_of(
     [simple("README"), FileEntry("bin/tool", 2 * PIECE_SIZE, bytes(64), executable=True)]
@@ -199,7 +201,7 @@ SIZES = [0, 1, PIECE_SIZE - 1, PIECE_SIZE, PIECE_SIZE + 1, 2 * PIECE_SIZE, 2 * P
 @pytest.mark.parametrize("key", ["pieces", "sha256"])
 def test_threat_18_lying_sizes_and_piece_counts(size: int, count: int, key: str) -> None:
     digests = hashlib.sha256().digest() * count
-    text = digests.hex() if key == "sha256" else _base64url(digests)
+    text = digests.hex() if key == "sha256" else encode_pieces(digests)
     line = f'{{"path":"a","{key}":"{text}","size":{size}}}\n'.encode()
     true_count = max(1, -(-size // PIECE_SIZE))
     if count == true_count and key == ("pieces" if size > PIECE_SIZE else "sha256"):
@@ -208,12 +210,6 @@ def test_threat_18_lying_sizes_and_piece_counts(size: int, count: int, key: str)
     with pytest.raises(FormatError) as caught:
         decode_file(line)
     assert caught.value.name in {"NonCanonical", "HashUnsupported", "TotalsMismatch"}
-
-
-def _base64url(data: bytes) -> str:
-    import base64
-
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def test_threat_18_an_empty_file_has_the_digest_of_nothing() -> None:

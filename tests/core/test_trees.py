@@ -6,11 +6,8 @@ import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 
-import plain_unixfs as plain
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
-from releases import MemoryScratch
 
 from integrity.core import tree as tree_module
 from integrity.core import unixfs
@@ -20,6 +17,10 @@ from integrity.core.sorting import ExternalSorter
 from integrity.core.tree import TreeBuilder
 from integrity.core.unixfs import Node, file_node, name_hash, sharded_directory_node
 from integrity.errors import FormatError, LimitExceeded, NameCollision, NonCanonical, UnsafePath
+
+from . import plain_unixfs as plain
+from .releases import MemoryScratch
+from .unhurried import given, settings
 
 NODE = file_node(5, hashlib.sha256(b"12345").digest())
 ROOT = plain.file(5, [hashlib.sha256(b"12345").digest()])

@@ -35,7 +35,7 @@ def _tell(status: ChainStatus, *, as_json: bool) -> None:
         f"the development chain runs at {status.rpc}",
         f"  chain     {status.chain_id}, block {status.block}, finalized {status.finalized}",
         f"  registry  {status.registry}",
-        f"  publisher {status.publisher} (this home's key dev)",
+        f"  publisher {status.publisher} (a key of this home)",
     )
 
 

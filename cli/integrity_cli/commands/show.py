@@ -10,7 +10,10 @@ from integrity_cli.values import block_value, record_link, rests_on
 
 
 def _time(seconds: int) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    try:
+        return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):  # no calendar goes that far
+        return f"{seconds} seconds after 1970"
 
 
 def show(

@@ -34,7 +34,13 @@ def verify(
 ) -> None:
     """Hash everything in a folder and hold it against a release's record, or a manifest."""
     from integrity.client.verifying import verify as run
+    from integrity.errors import UsageError
 
+    if manifest is not None and publisher is not None:
+        raise UsageError(
+            "--publisher says whom to believe, and a manifest file alone proves nothing about that",
+            next="Name the release's link, or leave --publisher out.",
+        )
     given = session(rpc=rpc, publisher=publisher)
     parsed = None
     if link is not None:

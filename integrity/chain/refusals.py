@@ -1,0 +1,101 @@
+"""What a node, or the registry behind it, says when it refuses a transaction, as our own errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
+
+from integrity.chain.rpc import RpcError
+from integrity.core.names import checksum_address, keccak256
+from integrity.errors import ReleaseExists, TransactionRefused
+
+_SENT_BEFORE = ("already known", "already imported", "known transaction")
+_NONCE_TAKEN = (
+    "nonce too low",
+    "nonce is too low",
+    "nonce has already been used",
+    "replacement transaction",
+)
+SEQUENCE_CONFLICT = "SequenceConflict"
+
+
+def sent_before(error: TransactionRefused) -> bool:
+    """Whether the node has these very bytes already (geth, anvil, Besu word it differently)."""
+    return any(text in error.message.lower() for text in _SENT_BEFORE)
+
+
+def nonce_taken(error: TransactionRefused) -> bool:
+    """Whether another transaction has the nonce."""
+    return any(text in error.message.lower() for text in _NONCE_TAKEN)
+
+
+class Refusals:
+    """Decodes the custom errors of one contract, and knows what nodes say for themselves."""
+
+    def __init__(self, abi: Sequence[Mapping[str, Any]]) -> None:
+        self._errors = {
+            keccak256(_signature(item).encode())[:4]: item
+            for item in abi
+            if item["type"] == "error"
+        }
+
+    def translated(self, error: RpcError, sender: str) -> ReleaseExists | TransactionRefused:
+        """The error of ours that says what the node said. ``evidence["error"]`` is the contract's
+        own name of it, when the contract refused.
+        """
+        raw = _bytes(error.data)
+        item = self._errors.get(raw[:4])
+        if item is not None:
+            return _of_registry(item, raw[4:])
+        if "insufficient funds" in error.said.lower():
+            return TransactionRefused(
+                f"the account {sender} has not enough ether to pay the fee",
+                next=f"Send ether to {sender}, then run the same command again.",
+                evidence={"account": sender},
+            )
+        return TransactionRefused(f"the chain refuses the transaction: {error.said[:500]}")
+
+
+def _of_registry(item: Mapping[str, Any], data: bytes) -> ReleaseExists | TransactionRefused:
+    try:
+        values = decode([entry["type"] for entry in item["inputs"]], data)
+    except (DecodingError, ValueError, OverflowError):
+        values = ()
+    named = {i["name"]: _plain(v) for i, v in zip(item["inputs"], values, strict=False)}
+    evidence = {"error": item["name"], **named}
+    shown = ", ".join(f"{key} {value}" for key, value in named.items())
+    if item["name"] == "ReleaseExists":
+        return ReleaseExists(f"the registry has this version already ({shown})", evidence=evidence)
+    if item["name"] == "Unauthorized":
+        return TransactionRefused(
+            f"the key {named.get('account')} may not publish for {named.get('publisher')}",
+            next="Name the publisher's own key with --key, or one it has made a delegate.",
+            evidence=evidence,
+        )
+    return TransactionRefused(
+        f"the registry refuses the transaction: {item['name']} ({shown})", evidence=evidence
+    )
+
+
+def _bytes(data: object) -> bytes:
+    if isinstance(data, str) and data.startswith("0x"):
+        try:
+            return bytes.fromhex(data[2:])
+        except ValueError:
+            pass
+    return b""
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, str) and value.startswith("0x") and len(value) == 42:
+        return checksum_address(bytes.fromhex(value[2:]))
+    return value
+
+
+def _signature(item: Mapping[str, Any]) -> str:
+    return str(item["name"]) + "(" + ",".join(entry["type"] for entry in item["inputs"]) + ")"

@@ -1,0 +1,43 @@
+"""What publishing left behind: in the registry's state, in the journal, on the chain."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from integrity import publish
+from integrity.chain.artifact import load_artifact
+from integrity.client.publishing import Published
+from integrity.client.session import Session
+from integrity.core.registry import manifest_slot
+
+from .anvils import Anvil
+
+REGISTRY = load_artifact().address
+
+
+def journal(session: Session) -> list[Any]:
+    """What the journal has written down."""
+    folder = session.home.journal
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+
+
+def count(anvil: Anvil, publisher: str, package: str = "tool") -> int:
+    """How many releases the registry has, by its state."""
+    total = 0
+    while int(
+        anvil.call(
+            "eth_getStorageAt",
+            REGISTRY,
+            "0x" + manifest_slot(publisher, package, total + 1).hex(),
+            "latest",
+        ),
+        16,
+    ):
+        total += 1
+    return total
+
+
+def send(session: Session, folder: Path, version: str = "1.0.0", **options: Any) -> Published:
+    return publish(session, folder, "tool", version, wait=False, **options)

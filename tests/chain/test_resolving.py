@@ -1,0 +1,392 @@
+"""From a link to a record: who is believed, which contract, which block, and what is never read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integrity import publish, resolve
+from integrity.chain.artifact import load_artifact
+from integrity.chain.rpc import JsonRpc
+from integrity.client.resolving import history, latest_manifest
+from integrity.client.session import Session
+from integrity.core.links import Link
+from integrity.core.names import ZERO_ADDRESS
+from integrity.core.registry import REVOCATION_REASONS, manifest_slot, release_slot
+from integrity.devchain import DevelopmentChain
+from integrity.errors import (
+    ChainMismatch,
+    IntegrityError,
+    ManifestMismatch,
+    NoRpc,
+    PublisherMismatch,
+    RegistryMismatch,
+    ReleaseNotFound,
+    Revoked,
+    RpcAnswerInvalid,
+    RpcUnavailable,
+    Unfinalized,
+    UnknownPublisher,
+)
+from integrity.home import Home
+from integrity.keys.keystore import DEVELOPMENT_CHAIN
+from integrity.trust import TrustedPublisher
+
+from .anvils import Anvil
+from .conftest import MakeAnvil, MakeRpc, Releases
+from .lying_rpc import Call, of_method
+
+REGISTRY = load_artifact().address
+STRANGER = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+
+Job = Callable[[Session, Link], Any]
+JOBS: dict[str, Job] = {
+    "a version": resolve,
+    "the latest": lambda session, link: resolve(session, replace(link, version=None)),
+    "the latest manifest": latest_manifest,
+    "the history": history,
+}
+every_job = pytest.mark.parametrize("job", JOBS.values(), ids=JOBS.keys())
+
+
+def stranger(tmp_path: Path, rpc: str, publisher: str | None) -> Session:
+    """Somebody whose home holds nothing."""
+    return Session(Home.at(tmp_path / "stranger"), rpc=(rpc,), publisher=publisher)
+
+
+# --- finality ----------------------------------------------------------------------------------
+
+
+@every_job
+def test_threat_08_a_record_only_at_the_head_is_unfinalized(
+    anvil: Anvil, folder: Path, tmp_path: Path, job: Job
+) -> None:
+    session = anvil.publisher(tmp_path / "home")
+    link = publish(session, folder, "tool", "1.0.0", wait=False).link
+    with pytest.raises(Unfinalized, match="yet in a finalized block") as caught:
+        job(session, link)
+    assert (caught.value.exit_code, caught.value.family) == (3, "could not check")
+    anvil.mine(3)
+    assert job(session, link)
+
+
+def test_threat_08_a_newer_release_at_the_head_does_not_replace_the_final_one(
+    anvil: Anvil, folder: Path, tmp_path: Path
+) -> None:
+    session = anvil.publisher(tmp_path / "home")
+    link = publish(session, folder, "tool", "1.0.0", wait=False).link
+    anvil.mine(3)
+    (folder / "README").write_text("newer\n")
+    publish(session, folder, "tool", "2.0.0", wait=False)
+    assert resolve(session, replace(link, version=None)).version == "1.0.0"
+    assert [entry.version for entry in history(session, link).releases] == ["1.0.0"]
+
+
+def test_a_package_without_a_latest_release_says_so(
+    anvil: Anvil, folder: Path, tmp_path: Path
+) -> None:
+    session = anvil.publisher(tmp_path / "home")
+    link = publish(session, folder, "tool", "1.0.0", wait=False, make_latest=False).link
+    anvil.mine(3)
+    assert not resolve(session, link).is_latest
+    with pytest.raises(ReleaseNotFound, match="none of the 1 releases of tool was made its latest"):
+        resolve(session, replace(link, version=None))
+
+
+# --- the chain ---------------------------------------------------------------------------------
+
+
+@every_job
+def test_threat_09_a_node_of_another_chain_is_a_mismatch(
+    releases: Releases, lying_rpc: MakeRpc, tmp_path: Path, job: Job
+) -> None:
+    rpc = lying_rpc()
+    rpc.act = of_method("eth_chainId", lambda *_: "0x1")
+    with pytest.raises(ChainMismatch, match="serves chain 1, but chain 31337") as caught:
+        job(stranger(tmp_path, rpc.url, releases.address), releases.first.link)
+    assert (caught.value.exit_code, caught.value.evidence) == (3, {"expected": 31337, "actual": 1})
+    assert not rpc.calls("eth_getStorageAt")
+    assert not rpc.calls("eth_getLogs")
+
+
+@every_job
+def test_threat_09_a_chain_id_that_changes_after_the_first_look_is_a_mismatch(
+    releases: Releases, lying_rpc: MakeRpc, tmp_path: Path, job: Job
+) -> None:
+    rpc = lying_rpc()
+    rpc.act = of_method(
+        "eth_chainId", lambda _, true: true if len(rpc.calls("eth_chainId")) == 1 else "0x5"
+    )
+    with pytest.raises(ChainMismatch):
+        job(stranger(tmp_path, rpc.url, releases.address), releases.first.link)
+    assert not rpc.calls("eth_getStorageAt")
+
+
+def test_threat_09_the_chain_id_of_a_running_node_changes(
+    anvil: Anvil, folder: Path, tmp_path: Path
+) -> None:
+    session = anvil.publisher(tmp_path / "home")
+    link = publish(session, folder, "tool", "1.0.0", wait=False).link
+    anvil.mine(3)
+    anvil.call("anvil_setChainId", 5)
+    with pytest.raises(ChainMismatch):
+        resolve(session, link)
+
+
+# --- the contract ------------------------------------------------------------------------------
+
+
+@every_job
+def test_threat_10_no_code_at_the_registrys_address(
+    bare_anvil: MakeAnvil, tmp_path: Path, job: Job
+) -> None:
+    session = stranger(tmp_path, bare_anvil().url, STRANGER)
+    with pytest.raises(RegistryMismatch, match="no contract stands") as caught:
+        job(session, Link(DEVELOPMENT_CHAIN, STRANGER, "tool", "1.0.0"))
+    assert (caught.value.exit_code, caught.value.family) == (4, "does not verify")
+    assert caught.value.evidence["address"] == REGISTRY
+
+
+@every_job
+def test_threat_10_other_code_at_the_registrys_address(
+    anvil: Anvil, folder: Path, tmp_path: Path, job: Job
+) -> None:
+    session = anvil.publisher(tmp_path / "home")
+    link = publish(session, folder, "tool", "1.0.0", wait=False).link
+    anvil.mine(3)
+    # One byte more than the genuine code, so that its storage, which is genuine, stays.
+    code = anvil.call("eth_getCode", REGISTRY, "latest")
+    anvil.call("anvil_setCode", REGISTRY, code + "00")
+    anvil.mine(3)
+    with pytest.raises(RegistryMismatch, match="another contract stands"):
+        job(session, link)
+
+
+@every_job
+def test_threat_10_the_genuine_code_elsewhere_with_forged_storage_is_never_consulted(
+    anvil: Anvil, lying_rpc: MakeRpc, tmp_path: Path, job: Job
+) -> None:
+    elsewhere = "0x" + "ee" * 20
+    anvil.call("anvil_setCode", elsewhere, anvil.call("eth_getCode", REGISTRY, "latest"))
+    forged = {
+        release_slot(STRANGER, "tool", "1.0.0"): (1).to_bytes(32, "big"),
+        manifest_slot(STRANGER, "tool", 1): b"\xab" * 32,
+    }
+    for slot, word in forged.items():
+        anvil.call("anvil_setStorageAt", elsewhere, "0x" + slot.hex(), "0x" + word.hex())
+    anvil.mine(3)
+    rpc = lying_rpc(anvil.url)
+    with pytest.raises(ReleaseNotFound):
+        job(
+            stranger(tmp_path, rpc.url, STRANGER),
+            Link(DEVELOPMENT_CHAIN, STRANGER, "tool", "1.0.0"),
+        )
+    state = rpc.calls("eth_getStorageAt") + rpc.calls("eth_getCode")
+    assert {call["params"][0] for call in state} == {REGISTRY}
+    assert {call["params"][0]["address"] for call in rpc.calls("eth_getLogs")} <= {REGISTRY}
+    assert not rpc.calls("eth_call"), "no code is run to learn what stands in storage"
+
+
+# --- the record --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [*REVOCATION_REASONS, 200])
+def test_a_revoked_release_is_refused_and_no_older_one_is_given(
+    anvil: Anvil, folder: Path, tmp_path: Path, code: int
+) -> None:
+    session = anvil.publisher(tmp_path / "home")
+    first = publish(session, folder, "tool", "1.0.0", wait=False).link
+    (folder / "README").write_text("newer\n")
+    link = publish(session, folder, "tool", "2.0.0", wait=False).link
+    text = REVOCATION_REASONS.get(code, str(code))
+    if code in REVOCATION_REASONS:
+        anvil.as_sender(
+            link.publisher, "revoke", link.publisher, "tool", "2.0.0", code, "why\x1b[2J"
+        )
+    else:  # a reason that only a later registry would take
+        slot = "0x" + release_slot(link.publisher, "tool", "2.0.0").hex()
+        word = int(anvil.call("eth_getStorageAt", REGISTRY, slot, "latest"), 16) | code << 88
+        anvil.call("anvil_setStorageAt", REGISTRY, slot, f"0x{word:064x}")
+    anvil.mine(3)
+    for given in (link, replace(link, version=None)):
+        with pytest.raises(Revoked, match=f"reason: {text}") as caught:
+            resolve(session, given)
+        assert caught.value.exit_code == 4
+        assert caught.value.evidence == {"reason": text, "code": code}
+    assert resolve(session, first).version == "1.0.0"
+    assert [entry.revoked for entry in history(session, link).releases] == [None, text]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"version": "9.9.9"}, {"package": "absent"}, {"package": "absent", "version": None}],
+    ids=["version", "package", "package without version"],
+)
+def test_an_absent_release_is_not_found_and_that_proves_nothing(
+    releases: Releases, change: dict[str, Any]
+) -> None:
+    with pytest.raises(ReleaseNotFound, match="as one RPC says") as caught:
+        resolve(releases.publisher, replace(releases.first.link, **change))
+    assert (caught.value.exit_code, caught.value.family) == (3, "could not check")
+
+
+def test_a_record_says_what_it_rests_on(releases: Releases) -> None:
+    record = resolve(releases.publisher, releases.first.link)
+    assert record.basis == "one rpc, unproven"
+    assert (record.sequence, record.head.count, record.is_latest) == (1, 2, False)
+    assert record.manifest == releases.first.manifest
+    assert record.by == record.publisher == releases.address
+    assert record.registry == REGISTRY
+    assert record.block.number >= (releases.other.block.number if releases.other.block else 0)
+
+
+def test_a_pin_must_hold(releases: Releases) -> None:
+    session, link = releases.publisher, releases.first.link
+    assert resolve(session, replace(link, pin=releases.first.manifest)).version == "1.0.0"
+    with pytest.raises(ManifestMismatch) as caught:
+        resolve(session, replace(link, pin=releases.second.manifest))
+    assert caught.value.exit_code == 4
+    assert caught.value.evidence == {
+        "expected": releases.second.manifest.hex(),
+        "actual": releases.first.manifest.hex(),
+    }
+    # Without a version the pin is held against the latest, whichever that is.
+    latest = replace(link, version=None)
+    assert resolve(session, replace(latest, pin=releases.second.manifest)).version == "2.0.0"
+    with pytest.raises(ManifestMismatch):
+        resolve(session, replace(latest, pin=releases.first.manifest))
+
+
+def of_slot(slot: bytes, change: Callable[[int], int]) -> Callable[[Call, Any], Any]:
+    """Change the word of one storage slot."""
+
+    def changed(call: Call, word: str) -> str:
+        if call["params"][1] == "0x" + slot.hex():
+            return f"0x{change(int(word, 16)):064x}"
+        return word
+
+    return changed
+
+
+def test_words_that_contradict_each_other_are_invalid(
+    releases: Releases, lying_rpc: MakeRpc
+) -> None:
+    rpc = lying_rpc()
+    session = replace(releases.publisher, rpc=(rpc.url,))
+    names = (releases.address, "tool")
+    lies = [
+        of_slot(manifest_slot(*names, 1), lambda _: 0),
+        of_slot(release_slot(*names, "1.0.0"), lambda word: word & ~0xFF | 3),
+        of_slot(release_slot(*names, "1.0.0"), lambda word: word | (1 << 48) - 1),
+    ]
+    for lie in lies:
+        rpc.act = of_method("eth_getStorageAt", lie)
+        with pytest.raises(RpcAnswerInvalid, match="contradict each other"):
+            resolve(session, releases.first.link)
+
+
+# --- who ---------------------------------------------------------------------------------------
+
+
+@every_job
+def test_an_unknown_publisher_is_refused_before_anybody_is_asked(
+    releases: Releases, lying_rpc: MakeRpc, tmp_path: Path, job: Job
+) -> None:
+    rpc = lying_rpc()
+    with pytest.raises(UnknownPublisher) as caught:
+        job(stranger(tmp_path, rpc.url, None), releases.first.link)
+    assert caught.value.exit_code == 3
+    assert releases.address in caught.value.message
+    assert f"--publisher {releases.address}" in caught.value.next
+    assert rpc.asked == []
+
+
+@every_job
+def test_a_link_of_another_publisher_than_the_named_one_does_not_verify(
+    releases: Releases, lying_rpc: MakeRpc, job: Job
+) -> None:
+    rpc = lying_rpc()
+    # Even one's own key, which is trusted otherwise, is not whom the person named.
+    session = replace(releases.publisher, rpc=(rpc.url,), publisher=STRANGER)
+    with pytest.raises(PublisherMismatch) as caught:
+        job(session, releases.first.link)
+    assert caught.value.exit_code == 4
+    assert caught.value.evidence == {"expected": STRANGER, "actual": releases.address}
+    assert rpc.asked == []
+
+
+def test_a_home_trusts_its_own_keys_and_those_in_its_trust_store(
+    releases: Releases, integrity_chain: DevelopmentChain, tmp_path: Path
+) -> None:
+    assert resolve(releases.publisher, releases.first.link).version == "1.0.0"
+    session = stranger(tmp_path, integrity_chain.rpc, None)
+    with pytest.raises(UnknownPublisher):
+        resolve(session, releases.first.link)
+    # Trusted on another chain is not trusted on this one.
+    session.trust.add(TrustedPublisher("elsewhere", 1, releases.address))
+    with pytest.raises(UnknownPublisher):
+        resolve(session, releases.first.link)
+    session.trust.add(TrustedPublisher("acme", DEVELOPMENT_CHAIN, releases.address))
+    assert resolve(session, releases.first.link).version == "1.0.0"
+    assert resolve(session, session.link("acme/tool")).version == "2.0.0"
+    assert resolve(session, session.link("acme/tool@1.0.0")).version == "1.0.0"
+    session.trust.remove("acme")
+    with pytest.raises(UnknownPublisher):
+        resolve(session, releases.first.link)
+
+
+def test_threat_42_a_named_publisher_is_compared_by_address_not_by_spelling(
+    releases: Releases, integrity_chain: DevelopmentChain, tmp_path: Path
+) -> None:
+    session = stranger(tmp_path, integrity_chain.rpc, releases.address.lower())
+    assert resolve(session, releases.first.link).version == "1.0.0"
+    wrong = releases.address[:2] + releases.address[2:].swapcase()
+    with pytest.raises(IntegrityError, match="checksum"):
+        resolve(replace(session, publisher=wrong), releases.first.link)
+    with pytest.raises(PublisherMismatch):
+        resolve(replace(session, publisher=ZERO_ADDRESS), releases.first.link)
+
+
+# --- which node --------------------------------------------------------------------------------
+
+
+def test_the_next_node_is_asked_when_one_is_down(
+    releases: Releases, integrity_chain: DevelopmentChain, lying_rpc: MakeRpc, tmp_path: Path
+) -> None:
+    broken = lying_rpc()
+    broken.act = of_method("eth_chainId", lambda *_: "soon")
+    nodes = ("http://127.0.0.1:1", broken.url, integrity_chain.rpc)
+    session = Session(Home.at(tmp_path / "home"), rpc=nodes, publisher=releases.address)
+    assert resolve(session, releases.first.link).version == "1.0.0"
+
+
+def test_when_all_nodes_are_down_each_ones_cause_is_kept(
+    releases: Releases, tmp_path: Path
+) -> None:
+    nodes = ("http://127.0.0.1:1", "http://127.0.0.1:2")
+    session = Session(Home.at(tmp_path / "home"), rpc=nodes, publisher=releases.address)
+    with pytest.raises(RpcUnavailable) as caught:
+        resolve(session, releases.first.link)
+    assert [cause.split(": ")[0] for cause in caught.value.causes] == list(nodes)
+
+
+def test_without_any_node_the_line_to_add_is_shown(releases: Releases, tmp_path: Path) -> None:
+    session = Session(Home.at(tmp_path / "home"), publisher=releases.address)
+    with pytest.raises(NoRpc) as caught:
+        resolve(session, releases.first.link)
+    assert "[chains.31337]" in caught.value.next
+    assert str(tmp_path / "home" / "config.toml") in caught.value.next
+
+
+def test_nothing_of_the_machine_is_told_to_the_node(releases: Releases, lying_rpc: MakeRpc) -> None:
+    rpc = lying_rpc()
+    resolve(replace(releases.publisher, rpc=(rpc.url,)), releases.first.link)
+    sent = {key: value for fields in rpc.headers for key, value in fields.items()}
+    assert set(sent) <= {
+        "host", "accept-encoding", "content-length", "content-type", "user-agent", "connection",
+    }  # fmt: skip
+    assert JsonRpc(rpc.url).name == rpc.url

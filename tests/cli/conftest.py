@@ -1,0 +1,99 @@
+"""Users with homes of their own on the session's chain, and one release of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integrity.chain.rpc import JsonRpc
+from integrity.devchain import DevelopmentChain
+from integrity.home import Home, set_config
+from integrity.keys.keystore import DEVELOPMENT_CHAIN, Keystore
+from integrity.testing.serving import ServedHome
+from tests.chain.conftest import anvil, bare_anvil, canned, lying_rpc
+
+from .running import User
+
+__all__ = ["anvil", "bare_anvil", "canned", "lying_rpc"]
+
+MakeUser = Callable[..., User]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """``tool@1.0.0`` as its publisher's command reported it; ``url`` serves it."""
+
+    publisher: User
+    folder: Path
+    report: dict[str, Any]
+    url: str
+
+    @property
+    def link(self) -> str:
+        return str(self.report["link"])
+
+    @property
+    def address(self) -> str:
+        return str(self.report["publisher"])
+
+
+def equip(user: User, rpc: str) -> str:
+    """Give a user a funded development key and a default chain -> the key's address."""
+    home = Home.at(user.home)
+    key = Keystore(home.keys).create_development("dev")
+    JsonRpc(rpc).call("anvil_setBalance", key.address, hex(10**21))
+    chains = {DEVELOPMENT_CHAIN: {"rpc": [rpc]}}
+    settings = {"default_chain": DEVELOPMENT_CHAIN, "default_key": key.address, "chains": chains}
+    set_config(home, settings)
+    return key.address
+
+
+def fill(folder: Path) -> Path:
+    """Files of every kind a release can have."""
+    (folder / "docs").mkdir(parents=True)
+    (folder / "README").write_text("a tool\n")
+    (folder / "docs" / "größe.txt").write_text("notes\n" * 1000)
+    (folder / "empty").touch()
+    program = folder / "program"
+    program.write_bytes(bytes(range(251)) * 9_000)
+    program.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> User:
+    """Somebody whose home holds nothing."""
+    return User(tmp_path)
+
+
+@pytest.fixture
+def publisher(tmp_path: Path, integrity_chain: DevelopmentChain) -> User:
+    """Somebody with a funded key, whose home is set up for the session's chain."""
+    user = User(tmp_path)
+    equip(user, integrity_chain.rpc)
+    return user
+
+
+@pytest.fixture(scope="session")
+def release(
+    integrity_chain: DevelopmentChain, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Release]:
+    """One release for all tests that only read."""
+    place = tmp_path_factory.mktemp("publisher")
+    user = User(place)
+    equip(user, integrity_chain.rpc)
+    folder = fill(place / "tool")
+    report = user.ok("publish", "tool", "--package", "tool", "--version", "1.0.0", "--json").json()
+    with ServedHome(Home.at(user.home)) as served:
+        yield Release(user, folder, report, served.url)
+
+
+@pytest.fixture
+def reader(user: User, integrity_chain: DevelopmentChain) -> User:
+    """A stranger who knows a node of the chain, and nobody else."""
+    user.environment["INTEGRITY_RPC"] = integrity_chain.rpc
+    return user
