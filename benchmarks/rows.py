@@ -178,7 +178,16 @@ def chain(bench: Bench) -> Iterator[dict[str, str]]:
 
 
 def published(env: dict[str, str], folder: Path) -> Sample:
-    argv: list[str | Path] = [INTEGRITY, "publish", folder, "--package", folder.name, "--version", "1", "--json"]
+    argv: list[str | Path] = [
+        INTEGRITY,
+        "publish",
+        folder,
+        "--package",
+        folder.name,
+        "--version",
+        "1",
+        "--json",
+    ]
     return run(argv, env=env, stdout=folder.with_suffix(".json"))
 
 
