@@ -19,7 +19,7 @@ from typing import Any
 
 import filelock
 
-from integrity.core.names import parse_address
+from integrity.core.names import checksum_address, keccak256, parse_address
 from integrity.disk.files import write_whole
 from integrity.errors import AddressMalformed, DiskError, KeyRefused, LimitExceeded, Locked
 from integrity.keys.v3 import checked_keystore
@@ -114,13 +114,7 @@ class Keystore:
             secret = _secret_of(info.path, value)
         else:
             secret = _decrypted(info, checked_keystore(info.path, value), password)
-        from eth_account import Account
-
-        try:
-            address = Account.from_key(secret).address
-        except ValueError:
-            raise KeyRefused(f"{info.path} holds no valid private key") from None
-        if address != info.address:
+        if _address_of_secret(info.path, secret) != info.address:
             raise KeyRefused(f"{info.path} names another address than its key has")
         return secret
 
@@ -150,15 +144,9 @@ class Keystore:
         text = _read_text(source)
         secret = text.strip().removeprefix("0x")
         if re.fullmatch(r"[0-9a-fA-F]{64}", secret):
-            from eth_account import Account
-
-            try:
-                account = Account.from_key(bytes.fromhex(secret))
-            except ValueError:
-                raise KeyRefused(f"{source} holds no valid private key") from None
-            return self._keep_encrypted(
-                name, account.address, bytes(account.key), password(name or account.address)
-            )
+            raw = bytes.fromhex(secret)
+            address = _address_of_secret(source, raw)
+            return self._keep_encrypted(name, address, raw, password(name or address))
         value = _parse(source, text)
         info = KeyInfo(name or source.stem, _address_of(source, value), False, source)
         self._unlock(info, value, password)
@@ -260,6 +248,16 @@ def _address_of(path: Path, value: Mapping[str, Any]) -> str:
         return parse_address(text if text.startswith("0x") else "0x" + text.lower())
     except AddressMalformed as error:
         raise KeyRefused(f"{path} is no keystore: {error.message}") from None
+
+
+def _address_of_secret(path: Path, secret: bytes) -> str:
+    from coincurve import PublicKey  # what eth_account uses, without its half a second
+
+    try:
+        public = PublicKey.from_secret(secret).format(compressed=False)
+    except ValueError:
+        raise KeyRefused(f"{path} holds no valid private key") from None
+    return checksum_address(keccak256(public[1:])[12:])
 
 
 def _secret_of(path: Path, value: Mapping[str, Any]) -> bytes:
