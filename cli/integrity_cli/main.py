@@ -21,6 +21,8 @@ from integrity_cli.commands import (
     verify,
 )
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="integrity",
     help="Publish verified files, and verify what anybody sends you against the chain.",
@@ -75,6 +77,8 @@ def main() -> None:
     output.prepare()
     try:
         code = app(standalone_mode=False)
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt  # typer took it, and answers with the code alone
         output.finish()
     except typer.TyperException as error:
         output.fail_usage(_usage_message(error), as_json=as_json)
@@ -83,7 +87,7 @@ def main() -> None:
         from integrity.errors import Interrupted
 
         output.fail(Interrupted("interrupted; what was verified is kept"), as_json=as_json)
-        code = 130
+        code = _INTERRUPTED
     except BrokenPipeError:
         # Whoever read stdout has gone, as with `| head`; there is nobody to tell.
         output.abandon()

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import urllib3
 
+from integrity.core.nesting import is_nested_deeper
 from integrity.errors import RpcAnswerInvalid, RpcUnavailable, UsageError
 
 ANSWER_LIMIT = 32 << 20
@@ -24,12 +25,9 @@ SECONDS = 30.0
 """How long one answer may take as a whole: a node that dribbles is as good as one that is down."""
 
 NESTING_LIMIT = 64
-"""Levels of one answer, ten times what any has. Python's own limit is no help: py_ecc, which comes
-with eth_account, raises it to where the C stack overflows first, and the process dies.
-"""
+"""Levels of one answer, ten times what any has."""
 
 _CHUNK = 1 << 16
-_TOKEN = re.compile(rb'[\[{]|[\]}]|"(?:[^"\\]|\\.)*+"|"', re.DOTALL)
 _RETRIES = urllib3.Retry(total=0, redirect=0, raise_on_redirect=False)
 _URL = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)?(?:[^/?#]*@)?([^/?#]*)(.*)", re.DOTALL)
 
@@ -143,7 +141,7 @@ class JsonRpc:
             ) from None
         if len(raw) > ANSWER_LIMIT:
             raise RpcAnswerInvalid(f"{self.name} answered more than {ANSWER_LIMIT} bytes")
-        if _is_deep(raw):
+        if is_nested_deeper(raw, NESTING_LIMIT):
             raise RpcAnswerInvalid(f"{self.name} answered something nested too deep")
         try:
             return json.loads(raw)
@@ -164,24 +162,6 @@ class JsonRpc:
                 break
             raw += chunk
         return raw
-
-
-def _is_deep(raw: bytes | bytearray) -> bool:
-    """Whether JSON text goes over the nesting limit; a first look settles most answers."""
-    if raw.count(b"[") + raw.count(b"{") <= NESTING_LIMIT:
-        return False
-    depth = 0
-    for token in _TOKEN.finditer(raw):
-        first = raw[token.start()]
-        if first in b"[{":
-            depth += 1
-            if depth > NESTING_LIMIT:
-                return True
-        elif first in b"]}":
-            depth -= 1
-        elif token.end() == token.start() + 1:  # a string without an end: no JSON from here on
-            break
-    return False
 
 
 def _refuses_all(answer: object) -> bool:

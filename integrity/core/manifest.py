@@ -20,6 +20,7 @@ import rfc8785
 
 from integrity.core.cid import DAG_PB, Cid, parse_cid
 from integrity.core.names import check_package, check_version, parse_address
+from integrity.core.nesting import is_nested_deeper
 from integrity.core.paths import PATH_LIMIT, check_path
 from integrity.core.pieces import DIGEST_SIZE, PIECE_SIZE, piece_count
 from integrity.errors import (
@@ -50,6 +51,9 @@ _LOOK_LIMIT = 1 << 20
 
 _INTEGER_DIGITS = 17
 """Digits, or a sign and digits, beyond which no integer is converted: its size alone says no."""
+
+# Levels of a line, far beyond the two that any has, so that it can still be said what is wrong.
+_NESTING_LIMIT = 64
 
 EMPTY_DIGEST = hashlib.sha256(b"").digest()
 
@@ -292,6 +296,8 @@ def _load(line: bytes, known: set[str]) -> dict[str, Any]:
     """Parse a line as canonical JSON with known keys only."""
     if not line.endswith(b"\n"):
         raise NonCanonical("the last line does not end with LF")
+    if is_nested_deeper(line, _NESTING_LIMIT):
+        raise LimitExceeded("a line that is nested too deep")
     try:
         text = line[:-1].decode("utf-8")
         value = json.loads(
@@ -302,8 +308,6 @@ def _load(line: bytes, known: set[str]) -> dict[str, Any]:
         )
     except UnicodeDecodeError as error:
         raise FormatError("a line that is not UTF-8") from error
-    except RecursionError as error:
-        raise LimitExceeded("a line that is nested too deep") from error
     except FormatError:
         raise
     except ValueError as error:

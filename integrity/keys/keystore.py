@@ -20,6 +20,7 @@ from typing import Any
 import filelock
 
 from integrity.core.names import checksum_address, keccak256, parse_address
+from integrity.core.nesting import is_nested_deeper
 from integrity.disk.files import write_whole
 from integrity.errors import AddressMalformed, DiskError, KeyRefused, LimitExceeded, Locked
 from integrity.keys.v3 import checked_keystore
@@ -27,6 +28,7 @@ from integrity.keys.v3 import checked_keystore
 DEVELOPMENT_CHAIN = 31337
 
 _FILE_LIMIT = 64 << 10
+_NESTING_LIMIT = 64
 _LOCK_SECONDS = 60
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -234,8 +236,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _parse(path: Path, text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = None if is_nested_deeper(text.encode(), _NESTING_LIMIT) else json.loads(text)
+    except ValueError:
         value = None
     if not isinstance(value, dict):
         raise KeyRefused(f"{path} is no keystore: it is not a JSON object")

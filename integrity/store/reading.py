@@ -48,7 +48,7 @@ class InFile:
     expected: Signature
 
     def unchanged(self) -> bool:
-        """Asked again after sending: only then were the right bytes sent."""
+        """Asked again after reading: only then were the right bytes read."""
         return signature(os.fstat(self.fd)) == self.expected
 
     def close(self) -> None:

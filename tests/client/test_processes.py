@@ -135,7 +135,6 @@ def test_interrupted_it_ends_at_once_and_leaves_nothing_half_under_the_final_nam
     assert tree_of(getter.out) == pieces.files
 
 
-@pytest.mark.xfail(strict=True, reason="typer exits with 130 before the program can say so")
 def test_an_interrupted_command_says_so_in_json(
     pieces: Release, getter: Getter, integrity_liar: Liar
 ) -> None:

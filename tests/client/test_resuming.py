@@ -8,6 +8,7 @@ import contextlib
 import os
 import resource
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -322,6 +323,35 @@ def test_threat_37_a_file_swapped_after_it_was_verified_is_found(
     with pytest.raises(UnsafePath, match="bin/exact"):
         get(reader_of(mixed.link), mixed.link, out, sources=[MemorySource(mixed.blocks, act)])
     assert not out.exists()
+
+
+@pytest.mark.parametrize("change", ["cut", "grown", "removed", "folder", "link"])
+def test_a_file_changed_by_somebody_after_it_arrived_is_found_before_it_is_done(
+    mixed: Release, reader_of: ReaderOf, out: Path, change: str
+) -> None:
+    file = out.with_name("out.part") / "tree" / "README"
+    done: list[bool] = []
+
+    def act(digest: bytes, block: bytes) -> bytes:
+        # README is the first file in the manifest's order and this piece one of the last.
+        if digest == sha256(MIXED["docs/näme 💡.txt"]) and not done:
+            done.append(True)
+            while not file.exists() or file.read_bytes() != MIXED["README"]:
+                threading.Event().wait(0.01)
+            if change in {"cut", "grown"}:
+                os.truncate(file, 3 if change == "cut" else 300)
+            else:
+                file.unlink()
+            if change == "folder":
+                file.mkdir()
+            elif change == "link":
+                file.symlink_to(mixed.folder / "README")
+        return block
+
+    with pytest.raises(UnsafePath, match="README"):
+        get(reader_of(mixed.link), mixed.link, out, sources=[MemorySource(mixed.blocks, act)])
+    assert done
+    assert not os.path.lexists(out)
 
 
 # --- 35: a disk that refuses -------------------------------------------------------------------

@@ -7,6 +7,7 @@ sockets is tested where those are.
 from __future__ import annotations
 
 import hashlib
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -177,6 +178,16 @@ def test_threat_15_a_broken_line_of_16_mib_is_not_parsed_whole() -> None:
             assert refused(HEADER, line).name == "FormatError"
 
 
+@pytest.fixture
+def raised_limit() -> Iterator[None]:
+    """What importing eth_account does to the whole process, through py_ecc."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(100_000, before))
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.usefixtures("raised_limit")
 @pytest.mark.parametrize("levels", [100, 5_000, 100_000])
 @pytest.mark.parametrize(("start", "end"), [(b"[", b"]"), (b'{"a":', b"}")])
 def test_threat_16_nesting_is_refused_without_recursion(

@@ -232,6 +232,25 @@ def test_a_file_changed_after_it_was_hashed_is_found_before_it_is_recorded(
     assert caught.value.evidence == {"path": "m"}
 
 
+@pytest.mark.parametrize("change", [c for c in CHANGES if c not in (become_link, become_folder)])
+def test_a_manifest_is_not_made_of_a_file_that_changed_after_it_was_listed(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    """Small files are hashed one after the other: the report of the first comes before the second."""
+    root = tmp_path / "root"
+    write_tree(root, {"a": b"first", "m": pattern(100)})
+    told: list[Progress] = []
+
+    def report(progress: Progress) -> None:
+        if not told:
+            change(root / "m")
+        told.append(progress)
+
+    with ReleaseBuilder(root, NAMING) as built, pytest.raises(RefusedError, match="'m'"):
+        built.build(report)
+    assert told[0].done == 5
+
+
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("size", [100, 2 * MIB])
 def test_a_file_changed_while_others_are_hashed_stops_the_release(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
@@ -166,6 +167,40 @@ def test_threat_45_a_file_cut_or_grown_in_mid_answer_is_no_complete_answer(
         reply = receive(connection)
         assert len(reply.body) < MIB or reply.body == data
         assert ask(served.url, url_of(data)).status == 404
+
+
+def test_threat_45_a_broken_off_answer_ends_a_connection_that_was_to_be_kept(
+    tmp_path: Path,
+) -> None:
+    """Else the client would take the next answer for the rest of this one."""
+    data = pattern(8 * MIB)
+    with ServedHome(_home_with(tmp_path, data)) as served:
+        pieces = [data[at : at + MIB] for at in range(0, len(data), MIB)]
+        for piece in pieces * 2:
+            assert ask(served.url, url_of(piece)).body == piece
+        connection = connect(served.url, receive_buffer=4096)
+        for piece in pieces:
+            head = f"GET {url_of(piece)} HTTP/1.1\r\nHost: x\r\n\r\n"
+            connection.sendall(head.encode())
+        send(connection, "/ipfs/bafkqaaa?format=raw")
+        assert connection.recv(1, socket.MSG_PEEK)
+        os.truncate(tmp_path / "release" / "file", 100)
+        everything = _everything(connection)
+    # Whole answers, then perhaps a 404 or a part of one; nothing behind that part.
+    parts = everything.split(b"HTTP/1.1 ")[1:]
+    whole = [part.partition(b"\r\n\r\n")[2] for part in parts if part.startswith(b"200")]
+    assert all(body in pieces for body in whole[:-1])
+    assert pieces[len(whole) - 1].startswith(whole[-1])
+    assert len(whole[-1]) == MIB or len(parts) == len(whole)
+
+
+def _everything(connection: socket.socket) -> bytes:
+    data = bytearray()
+    with contextlib.suppress(ConnectionResetError):
+        while more := connection.recv(1 << 16):
+            data += more
+    connection.close()
+    return bytes(data)
 
 
 def _home_with(place: Path, data: bytes) -> Home:

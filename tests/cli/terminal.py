@@ -1,0 +1,66 @@
+"""A terminal, with somebody at it who reads what is shown before typing."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import time
+from types import TracebackType
+
+from .running import COMMAND, User
+
+
+class Terminal:
+    """Use as a context manager: the command runs with all its streams on one terminal."""
+
+    def __init__(self, user: User, *arguments: str, **environment: str) -> None:
+        self._master, slave = pty.openpty()
+        self.shown = b""
+        self.process = subprocess.Popen(
+            [COMMAND, *arguments], cwd=user.place, env=user.env(TERM="xterm", **environment),
+            stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+        )  # fmt: skip
+        os.close(slave)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._master)
+
+    def _read(self) -> bool:
+        if not select.select([self._master], [], [], 1)[0]:
+            return self.process.poll() is None
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:  # the other end is closed
+            return False
+        self.shown += data
+        return bool(data)
+
+    def until(self, text: str) -> str:
+        """Read until this is shown -> all that was shown so far."""
+        deadline = time.monotonic() + 60
+        while text.encode() not in self.shown:
+            assert self._read(), f"it ended without {text!r}: {self.shown!r}"
+            assert time.monotonic() < deadline, f"no {text!r}: {self.shown!r}"
+        return self.shown.decode()
+
+    def type(self, text: str) -> None:
+        """Type at the terminal, control characters among it."""
+        os.write(self._master, text.encode())
+
+    def end(self) -> tuple[int, str]:
+        """Read to the end -> exit code and all that was shown."""
+        while self._read():
+            pass
+        return self.process.wait(60), self.shown.decode()
