@@ -90,14 +90,14 @@ class DevelopmentChain:
         RpcUnavailable, DiskError or Locked.
         """
         with self._alone():
-            spawned = self._pid() is None
-            if spawned:
-                self._end_strays()
-                self._spawn()
+            running = self._pid() is not None
             try:
+                if not running:
+                    self._end_strays()
+                    self._spawn()
                 self._prepare()
             except BaseException:
-                if spawned:
+                if not running:
                     self._end()
                 raise
         self._configure()

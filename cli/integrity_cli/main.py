@@ -73,8 +73,18 @@ def main() -> None:
     """Run a command. 0 done or verified, 2 usage or refused, 3 could not check, 4 does not verify,
     130 Ctrl-C; 1 is left to a crash, so that none is taken for a verdict.
     """
-    as_json = "--json" in sys.argv
     output.prepare()
+    try:
+        code = _run(as_json="--json" in sys.argv)
+    except (BrokenPipeError, SystemExit):
+        # Whoever read the output has gone, as with `| head`; there is nobody to tell. Typer makes a
+        # SystemExit of it, and of nothing else.
+        output.abandon()
+        code = 3
+    sys.exit(code)
+
+
+def _run(*, as_json: bool) -> int:
     try:
         code = app(standalone_mode=False)
         if code == _INTERRUPTED:
@@ -82,21 +92,17 @@ def main() -> None:
         output.finish()
     except typer.TyperException as error:
         output.fail_usage(_usage_message(error), as_json=as_json)
-        code = 2
+        return 2
     except (KeyboardInterrupt, typer.Abort):
         from integrity.errors import Interrupted
 
         output.fail(Interrupted("interrupted; what was verified is kept"), as_json=as_json)
-        code = _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read stdout has gone, as with `| head`; there is nobody to tell.
-        output.abandon()
-        code = 3
+        return _INTERRUPTED
     except Exception as error:
         from integrity.errors import IntegrityError
 
         if not isinstance(error, IntegrityError):
             raise
         output.fail(error, as_json=as_json)
-        code = error.exit_code
-    sys.exit(code if isinstance(code, int) else 0)
+        return error.exit_code
+    return code if isinstance(code, int) else 0

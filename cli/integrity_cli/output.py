@@ -53,9 +53,14 @@ def finish() -> None:
 
 
 def abandon() -> None:
-    """Let go of a stdout that takes no more, so that nothing fails on it at the end."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Let go of streams that take no more, so that nothing fails on them at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
 
 
 def say(*lines: str) -> None:
@@ -72,7 +77,8 @@ def note(line: str) -> None:
 
 def emit(value: Mapping[str, Any]) -> None:
     """The one JSON object of a command, at once."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=True) + "\n")
+    with _reaching_someone():
+        sys.stdout.write(json.dumps(value, ensure_ascii=True) + "\n")
     finish()
 
 
@@ -80,8 +86,10 @@ def emit_bytes(chunks: Iterator[bytes]) -> None:
     """Bytes as they are, on stdout."""
     sys.stdout.flush()
     for chunk in chunks:
-        with _reaching_someone():
-            sys.stdout.buffer.write(chunk)
+        left = memoryview(chunk)
+        while left:  # unbuffered (PYTHONUNBUFFERED), one write may take a part only
+            with _reaching_someone():
+                left = left[sys.stdout.buffer.write(left) :]
     finish()
 
 

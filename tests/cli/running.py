@@ -57,7 +57,7 @@ class User:
 
     def env(self, **more: str) -> dict[str, str]:
         """The whole environment of a run: the test's own, without settings of whoever runs it."""
-        own = {k: v for k, v in os.environ.items() if not k.startswith("INTEGRITY_")}
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("INTEGRITY_", "PYTHON"))}
         return own | self.environment | more
 
     def run(self, *arguments: str | bytes | Path, stdin: bytes = b"", **more: str) -> Result:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import pty
 import select
 import subprocess
+import termios
 import time
 from types import TracebackType
 
 from .running import COMMAND, User
+
+
+def _take_the_terminal() -> None:
+    """In the child: Ctrl-C at the terminal is for this process."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class Terminal:
@@ -21,6 +29,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [COMMAND, *arguments], cwd=user.place, env=user.env(TERM="xterm", **environment),
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+            preexec_fn=_take_the_terminal,  # noqa: PLW1509 - no threads run in these tests
         )  # fmt: skip
         os.close(slave)
 
@@ -59,8 +68,17 @@ class Terminal:
         """Type at the terminal, control characters among it."""
         os.write(self._master, text.encode())
 
+    def type_until_it_ends(self, text: str) -> None:
+        """Type the same again each second while the command goes on, a minute at most."""
+        for _ in range(60):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(1)
+                return
+            self.type(text)
+
     def end(self) -> tuple[int, str]:
         """Read to the end -> exit code and all that was shown."""
+        deadline = time.monotonic() + 60
         while self._read():
-            pass
+            assert time.monotonic() < deadline, f"it does not end: {self.shown!r}"
         return self.process.wait(60), self.shown.decode()

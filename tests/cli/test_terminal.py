@@ -56,7 +56,7 @@ def evil_extra(user: User, release: Release) -> tuple[str, ...]:
 
 def evil_home(user: User, _: Release) -> tuple[str, ...]:
     user.environment["INTEGRITY_HOME"] = str(user.place / EVIL)
-    return ("show", "integrity:5:0x" + "11" * 20 + "/tool", "--publisher", "0x" + "11" * 20)
+    return TRUSTED
 
 
 def evil_settings(user: User, _: Release) -> tuple[str, ...]:
@@ -71,20 +71,20 @@ def evil_trust(user: User, _: Release) -> tuple[str, ...]:
     return ("trust", "list")
 
 
+TRUSTED = ("show", "integrity:1:0x" + "11" * 20 + "/t", "--publisher", "0x" + "11" * 20)
 EVILS: dict[str, Command] = {
     "a link": lambda *_: ("show", "integrity:1:" + EVIL),
     "an alias in a link": lambda *_: ("show", EVIL + "/tool"),
     "a publisher": lambda *_: ("show", "integrity:1:0x" + "11" * 20 + "/t", "--publisher", EVIL),
-    "an rpc": lambda *_: ("show", "integrity:1:0x" + "11" * 20 + "/t", "--rpc", "http://" + EVIL),
+    "an rpc": lambda *_: (*TRUSTED, "--rpc", "http://" + EVIL),
     "a command": lambda *_: (EVIL,),
     "an option": lambda *_: ("show", "--" + EVIL),
-    "a number": lambda *_: ("serve", "--port", EVIL),
     "a path": lambda *_: ("verify", EVIL, "--manifest", EVIL),
     "a key": lambda *_: ("key", "export", EVIL),
     "a key file": lambda *_: ("key", "import", EVIL),
     "an alias": lambda *_: ("trust", "remove", EVIL),
     "a new alias": lambda *_: ("trust", "add", EVIL, "0x" + "11" * 20, "--chain", "1"),
-    "a source": lambda *_: ("get", "a/b", "--from", "http://x/" + EVIL),
+    "a source": lambda *_: ("get", *TRUSTED[1:], "--from", "ftp://x/" + EVIL),
     "a file's name": evil_file,
     "an extra file": evil_extra,
     "a home": evil_home,
@@ -183,8 +183,11 @@ def test_nothing_but_yes_is_a_yes(
     release: Release, reader: User, typed: str, expected: int
 ) -> None:
     with Terminal(reader, "show", release.link) as terminal:
-        terminal.until("[y/N]")
+        terminal.until("[y/N]: ")
         terminal.type(typed)
+        if typed == "\x03":
+            # Python can miss one that comes just before it waits for input; people press it again.
+            terminal.type_until_it_ends(typed)
         code, shown = terminal.end()
     assert code == expected
     assert release.report["manifest"] not in shown
@@ -269,9 +272,10 @@ MANIFEST = (
 )
 
 
-def test_a_reader_that_leaves_early_is_no_crash(release: Release, user: User) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_leaves_early_is_no_crash(user: User, unbuffered: str) -> None:
     large(user)
-    process = user.start(*MANIFEST)
+    process = user.start(*MANIFEST, PYTHONUNBUFFERED=unbuffered)
     assert process.stdout is not None
     assert process.stderr is not None
     assert process.stdout.read(10) == b'{"content"'
