@@ -114,7 +114,7 @@ BROKEN: dict[str, tuple[Callable[[Session, str], bytes], str]] = {
         ),
         "HashUnsupported",
     ),
-    "nested": (lambda *_: b'{"content":' + b"[" * 30_000 + b"\n", "FormatError"),
+    "nested": (lambda *_: b'{"content":' + b"[" * 30_000 + b"\n", "LimitExceeded"),
     "climbs out": (with_path("../canary"), "UnsafePath"),
     "climbs out later": (with_path("sub/../../canary"), "UnsafePath"),
     "absolute": (with_path("/canary"), "UnsafePath"),
