@@ -14,7 +14,7 @@ import platformdirs
 
 from integrity.core.links import CHAIN_ID_LIMIT
 from integrity.disk.files import write_whole
-from integrity.errors import NoRpc, UsageError
+from integrity.errors import DiskError, NoRpc, UsageError
 
 APP = "integrity"
 _CHAIN_ID = re.compile(r"[1-9][0-9]{0,15}")
@@ -69,9 +69,14 @@ class Home:
         return self.data_folder / "journal"
 
     def scratch_folder(self) -> Path:
-        """A folder for temporary data, beside the store so that it has the store's room."""
+        """A folder for temporary data, beside the store so that it has the store's room. Raises
+        DiskError.
+        """
         folder = self.data_folder / "tmp"
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DiskError(f"cannot use {folder}: {error.strerror or error}") from error
         return folder
 
 

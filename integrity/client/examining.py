@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from integrity.client.session import Session
-from integrity.devchain import DevelopmentChain, find_anvil
+from integrity.devchain.anvil import find_anvil
+from integrity.devchain.chain import DevelopmentChain
 from integrity.errors import IntegrityError
 from integrity.store.database import Store
 from integrity.verifier.record import check_chain, check_code

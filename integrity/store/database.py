@@ -26,6 +26,7 @@ _T = TypeVar("_T")
 
 _SCHEMA_VERSION = 1
 _BATCH = 4096
+_WAIT_SECONDS = 30.0
 _SCHEMA = """
 CREATE TABLE release (
     manifest BLOB PRIMARY KEY, chain_id INTEGER NOT NULL, publisher TEXT NOT NULL,
@@ -80,13 +81,28 @@ class Store:
         with _translated(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(
-                path, timeout=30, check_same_thread=False, isolation_level=None
+                path, timeout=_WAIT_SECONDS, check_same_thread=False, isolation_level=None
             )
-            self._db.execute("PRAGMA journal_mode = WAL")
+            self._use_wal()
             self._db.execute("PRAGMA synchronous = FULL")
             self._migrate()
         if os.name == "posix":
             os.chmod(path, 0o600)
+
+    def _use_wal(self) -> None:
+        """Change to the write-ahead log, waiting for who else is at it: SQLite's own waiting does
+        not cover this change.
+        """
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.02)
 
     def _migrate(self) -> None:
         with self._transaction():

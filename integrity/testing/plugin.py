@@ -6,6 +6,7 @@ unless a test asks for it; what is heavy is imported only then.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from integrity.client.publishing import Published
     from integrity.client.session import Session
-    from integrity.devchain import DevelopmentChain
+    from integrity.devchain.chain import DevelopmentChain
     from integrity.testing.liar import Act, LyingSource
     from integrity.testing.serving import ServedHome
 
@@ -38,11 +39,11 @@ class ServedRelease:
 @pytest.fixture(scope="session")
 def integrity_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevelopmentChain]:
     """A development chain with the registry on it, for the whole session; ``.rpc`` is its URL."""
-    from integrity.devchain import DevelopmentChain
+    from integrity.devchain.chain import DevelopmentChain
     from integrity.home import Home
 
     home = Home.at(tmp_path_factory.mktemp("integrity-chain"))
-    chain = DevelopmentChain(home, block_seconds=BLOCK_SECONDS)
+    chain = DevelopmentChain(home, block_seconds=BLOCK_SECONDS, owner=os.getpid())
     chain.start()
     yield chain
     chain.stop()

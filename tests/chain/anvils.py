@@ -16,7 +16,7 @@ from integrity.chain.artifact import load_artifact
 from integrity.chain.rpc import JsonRpc
 from integrity.client.session import Session
 from integrity.core.registry import REVOCATION_REASONS
-from integrity.devchain import find_anvil
+from integrity.devchain.anvil import find_anvil
 from integrity.errors import RpcUnavailable
 from integrity.home import Home, set_config
 from integrity.keys.keystore import DEVELOPMENT_CHAIN

@@ -13,11 +13,12 @@ from integrity import publish
 from integrity.chain.rpc import JsonRpc
 from integrity.client.publishing import Published
 from integrity.client.session import Session
-from integrity.devchain import DevelopmentChain
+from integrity.devchain.chain import DevelopmentChain
 from integrity.home import Home, set_config
 from integrity.keys.keystore import DEVELOPMENT_CHAIN
 
 from .anvils import RICH, Anvil, running_anvil, with_registry
+from .devchains import Chains
 from .lying_rpc import LyingRpc
 
 MakeAnvil = Callable[..., Anvil]
@@ -108,3 +109,10 @@ def session(anvil: Anvil, tmp_path: Path) -> Session:
 def address(session: Session) -> str:
     """The address of that publisher's key."""
     return session.key(None).address
+
+
+@pytest.fixture
+def chains(tmp_path: Path) -> Iterator[Chains]:
+    made = Chains(tmp_path)
+    yield made
+    made.stop()

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -20,57 +19,14 @@ from integrity import Session, publish, resolve
 from integrity.chain.artifact import load_artifact
 from integrity.chain.reader import RpcReader
 from integrity.core.names import keccak256
-from integrity.devchain import DevelopmentChain, find_anvil
-from integrity.errors import ChainToolMissing, DiskError, KeyRefused, RpcUnavailable
+from integrity.devchain.chain import DevelopmentChain
+from integrity.errors import DiskError, KeyRefused, RpcUnavailable
 from integrity.home import Config, Home, set_config
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, Keystore
 
+from .devchains import Chains, anvils_of, wait_for_the_state_file
+
 PASSWORD = "correct horse"
-
-
-class Chains:
-    """Chains of homes below one folder; all are stopped at the end."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._made: list[DevelopmentChain] = []
-
-    def make(self, name: str = "home") -> tuple[Home, DevelopmentChain]:
-        home = Home.at(self._folder / name)
-        chain = DevelopmentChain(home, block_seconds=0.2)
-        self._made.append(chain)
-        return home, chain
-
-    def stop(self) -> None:
-        for chain in self._made:
-            chain.stop()
-
-
-@pytest.fixture
-def chains(tmp_path: Path) -> Iterator[Chains]:
-    made = Chains(tmp_path)
-    yield made
-    made.stop()
-
-
-def anvils_of(home: Home) -> list[int]:
-    """The processes that run with this home's state."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.fspath(home.chain / "state.json") in process.cmdline():
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found
-
-
-def wait_for_the_state_file(home: Home) -> None:
-    """Until anvil has written its state once more."""
-    state = home.chain / "state.json"
-    before = state.stat().st_mtime_ns if state.exists() else 0
-    while not state.exists() or state.stat().st_mtime_ns == before:
-        time.sleep(0.05)
 
 
 # --- the life of one chain ---------------------------------------------------------------------
@@ -312,83 +268,6 @@ def test_threat_39_no_private_key_is_in_the_chains_files_or_process_list(chains:
             seen += path.read_text("latin-1")
     seen += home.config_file.read_text()
     assert [secret for secret in secrets if secret in seen.lower()] == []
-
-
-# --- anvil itself ------------------------------------------------------------------------------
-
-
-def test_without_anvil_the_remedy_is_named(
-    chains: Chains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.delenv("INTEGRITY_ANVIL", raising=False)
-    monkeypatch.setattr(sys, "executable", os.fspath(tmp_path / "python"))
-    home, chain = chains.make()
-    with pytest.raises(ChainToolMissing, match="not to be found on PATH") as caught:
-        chain.start()
-    assert caught.value.exit_code == 3
-    assert "npm install" in caught.value.next
-    assert "make setup" in caught.value.next
-    assert not (home.chain / "chain.json").exists()
-    assert not chain.status().running
-
-
-@pytest.mark.parametrize("name", ["nowhere", "folder", "not-executable"])
-def test_an_anvil_that_cannot_run_is_named(
-    chains: Chains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "not-executable").write_text("#!/bin/sh\n")
-    monkeypatch.setenv("INTEGRITY_ANVIL", os.fspath(tmp_path / name))
-    with pytest.raises(ChainToolMissing, match=str(tmp_path / name)):
-        chains.make()[1].start()
-
-
-def test_an_anvil_that_ends_at_once_is_reported_with_its_log(
-    chains: Chains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    broken = tmp_path / "anvil"
-    broken.write_text("#!/bin/sh\necho out of order\nexit 1\n")
-    broken.chmod(0o755)
-    monkeypatch.setenv("INTEGRITY_ANVIL", os.fspath(broken))
-    home, chain = chains.make()
-    with pytest.raises(RpcUnavailable, match="does not get ready") as caught:
-        chain.start()
-    assert str(home.chain / "anvil.log") in caught.value.message
-    assert (home.chain / "anvil.log").read_text() == "out of order\n"
-    monkeypatch.delenv("INTEGRITY_ANVIL")
-    assert chain.start().running
-
-
-def test_npms_launcher_of_anvil_serves_too_and_leaves_nothing_behind(
-    chains: Chains, monkeypatch: pytest.MonkeyPatch, folder: Path
-) -> None:
-    launcher = Path(__file__).parents[2] / "node_modules" / ".bin" / "anvil"
-    monkeypatch.setenv("INTEGRITY_ANVIL", os.fspath(launcher))
-    home, chain = chains.make()
-    first = chain.start()
-    done = publish(Session(home), folder, "tool", "1.0.0")
-    assert len(anvils_of(home)) == 2, "the launcher and anvil itself"
-    chain.stop()
-    assert anvils_of(home) == []
-    again = chain.start()
-    assert again.rpc == first.rpc
-    assert resolve(Session(home), done.link).manifest == done.manifest
-    # The launcher alone is killed: what it had launched must not go on beside a second one.
-    assert again.pid is not None
-    os.kill(again.pid, signal.SIGKILL)
-    (stray,) = [pid for pid in anvils_of(home) if pid != again.pid]
-    assert chain.start().running
-    assert stray not in anvils_of(home)
-    assert resolve(Session(home), done.link).manifest == done.manifest
-
-
-def test_the_anvil_beside_this_python_is_found_without_a_path(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.delenv("INTEGRITY_ANVIL", raising=False)
-    assert Path(find_anvil()).parent == Path(sys.executable).parent
 
 
 def test_a_home_that_is_no_folder_is_a_disk_error(tmp_path: Path) -> None:

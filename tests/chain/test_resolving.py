@@ -17,7 +17,7 @@ from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.core.names import ZERO_ADDRESS
 from integrity.core.registry import REVOCATION_REASONS, manifest_slot, release_slot
-from integrity.devchain import DevelopmentChain
+from integrity.devchain.chain import DevelopmentChain
 from integrity.errors import (
     ChainMismatch,
     IntegrityError,

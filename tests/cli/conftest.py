@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from integrity.chain.rpc import JsonRpc
-from integrity.devchain import DevelopmentChain
+from integrity.devchain.chain import DevelopmentChain
 from integrity.home import Home, set_config
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, Keystore
 from integrity.testing.serving import ServedHome

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from integrity.chain.rpc import JsonRpc
-from integrity.devchain import DevelopmentChain
+from integrity.devchain.chain import DevelopmentChain
 from integrity.keys.keystore import Keystore
 
 from .running import COMMAND, Result, User

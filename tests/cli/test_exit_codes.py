@@ -10,7 +10,7 @@ import pytest
 
 from integrity.chain.rpc import JsonRpc
 from integrity.core.registry import release_slot
-from integrity.devchain import DevelopmentChain
+from integrity.devchain.chain import DevelopmentChain
 from integrity.testing.liar import LyingSource
 from tests.chain.conftest import MakeAnvil, MakeRpc
 from tests.chain.lying_rpc import of_method

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from integrity.devchain import DevelopmentChain
+from integrity.devchain.chain import DevelopmentChain
 from tests.chain.anvils import Anvil
 from tests.chain.conftest import MakeRpc
 from tests.chain.ledger import count

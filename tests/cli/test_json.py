@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 import integrity
-from integrity.devchain import DevelopmentChain
+from integrity.devchain.chain import DevelopmentChain
 from integrity.errors import IntegrityError
 from integrity_cli.main import app
 from tests.chain.anvils import Anvil

@@ -12,7 +12,7 @@ from integrity.chain.rpc import JsonRpc
 from integrity.client.publishing import publish
 from integrity.client.session import Session
 from integrity.core.links import Link
-from integrity.devchain import DevelopmentChain
+from integrity.devchain.chain import DevelopmentChain
 from integrity.home import Home, set_config
 from integrity.keys.keystore import DEVELOPMENT_CHAIN
 from integrity.testing.serving import ServedHome

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from integrity.devchain import DevelopmentChain
+from integrity.devchain.chain import DevelopmentChain
 from integrity.home import Home
 from integrity.testing.liar import LyingSource, flip
 

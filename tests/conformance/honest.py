@@ -11,6 +11,7 @@ import json
 import re
 from typing import NamedTuple
 
+from integrity.core.nesting import is_nested_deeper
 from tests.core import plain_unixfs as plain
 
 __all__ = ["FIELDS", "Totals", "binary", "declared", "plain", "replaced", "true_totals"]
@@ -63,6 +64,8 @@ def true_totals(body: bytes) -> Totals | None:
 
 
 def _file(line: bytes) -> tuple[bytes, int, list[bytes]]:
+    if is_nested_deeper(line, 8):
+        raise ValueError("no reader survives that")
     value = json.loads(line)
     if "sha256" in value:
         joined = bytes.fromhex(value["sha256"])

@@ -133,7 +133,7 @@ def test_threat_45_a_file_rewritten_again_and_again_is_never_served_wrong(tmp_pa
                 rewrite_with_old_times(tmp_path / "release" / "file", b"\xee" * MIB)
                 rewrite_with_old_times(tmp_path / "release" / "file", data)
 
-        connections = [connect(served.url, receive_buffer=4096) for _ in range(20)]
+        connections = [connect(served.url, receive_buffer=4096) for _ in range(10)]
         for connection in connections:
             send(connection, url_of(data))
         thread = threading.Thread(target=rewrite)

@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -181,6 +182,25 @@ def test_processes_that_begin_a_store_at_once_all_get_theirs_in(tmp_path: Path) 
     with Store(tmp_path / "home" / "store.db") as store:
         assert len(store.releases()) == 30
         assert len(store.places(digest(b"3 4 19"))) == 1
+
+
+def test_opening_a_store_waits_for_who_makes_it(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE being_made (x)")
+
+    def finish() -> None:
+        other.execute("ROLLBACK")
+        other.close()
+
+    timer = threading.Timer(0.5, finish)
+    timer.start()
+    try:
+        with Store(path) as store:
+            assert store.releases() == []
+    finally:
+        timer.join()
 
 
 def test_a_reader_goes_on_while_another_process_writes(store: Store, tmp_path: Path) -> None:

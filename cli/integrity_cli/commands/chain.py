@@ -10,7 +10,7 @@ from integrity_cli import output
 from integrity_cli.options import Chain, Json, Key, Rpc, session
 
 if TYPE_CHECKING:
-    from integrity.devchain import ChainStatus, DevelopmentChain
+    from integrity.devchain.chain import ChainStatus, DevelopmentChain
 
 app = typer.Typer(
     help="Run a development chain on this machine; deploy the registry elsewhere.",
@@ -19,7 +19,7 @@ app = typer.Typer(
 
 
 def _chain() -> DevelopmentChain:
-    from integrity.devchain import DevelopmentChain
+    from integrity.devchain.chain import DevelopmentChain
 
     return DevelopmentChain(session().home)
 

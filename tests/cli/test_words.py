@@ -1,0 +1,158 @@
+"""What the commands say to people, and where their settings come from."""
+
+from __future__ import annotations
+
+import pytest
+
+from integrity.devchain.chain import DevelopmentChain
+
+from .conftest import Release
+from .running import User
+
+
+def test_publish_tells_what_to_send_to_others(publisher: User) -> None:
+    (publisher.place / "data").mkdir()
+    (publisher.place / "data" / "a").write_text("x")
+    command = ("publish", "data", "--package", "tool", "--version", "1.0.0")
+    dry = publisher.ok(*command, "--dry-run").text
+    assert dry.startswith("would publish  integrity:31337:0x")
+    assert " gas)" in dry
+    done = publisher.ok(*command)
+    assert done.text.startswith("published  integrity:31337:0x")
+    assert "1 file, 1 B" in done.text
+    assert "release 1 in block" in done.text
+    assert "(final)" in done.text
+    assert done.err == b""
+    again = publisher.ok(*command).text
+    assert again.startswith("published before, the very same  integrity:31337:0x")
+    (publisher.place / "data" / "a").write_text("y")
+    exists = publisher.run(*command)
+    assert exists.code == 2
+    assert exists.errors.count("manifest is") == 1
+    assert "publish under a new version" in exists.errors
+
+
+def test_show_log_and_verify_say_on_what_they_rest(release: Release, reader: User) -> None:
+    named = ("--publisher", release.address)
+    shown = reader.ok("show", release.link, *named).text
+    assert shown.startswith(release.link + "\n")
+    assert release.report["manifest"] in shown
+    assert "release   1 of 1, the latest" in shown
+    assert "(one rpc, unproven)" in shown
+    assert f"by {release.address}" in shown
+    (line,) = reader.ok("log", release.link, *named).text.splitlines()
+    assert line.split()[:2] == ["1", "1.0.0"]
+    assert line.endswith(f"{release.report['manifest']}  latest")
+    beside = release.folder.with_name("tool.integrity")
+    alone = reader.ok("verify", release.folder, "--manifest", beside).text
+    assert alone.startswith("verified  ")
+    assert "no chain was asked whether that is so" in alone
+    reader.ok("trust", "add", "acme", release.address, "--chain", "31337")
+    assert f"{release.address} (acme)" in reader.ok("show", "acme/tool").text
+    recorded = reader.ok("verify", release.folder, "acme/tool@1.0.0").text
+    assert "(one rpc, unproven)" in recorded
+
+
+def test_keys_and_trust_are_listed(publisher: User) -> None:
+    (line,) = publisher.ok("key", "list").text.splitlines()
+    assert line.endswith("  dev  development  default")
+    assert publisher.ok("trust", "list").errors.startswith("nobody yet")
+    address = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+    assert (
+        f"acme is now {address} on chain 31337"
+        in publisher.ok("trust", "add", "acme", address).text
+    )
+    assert publisher.ok("trust", "list").text == f"acme  {address}  chain 31337\n"
+    assert address in publisher.ok("trust", "remove", "acme").text
+
+
+def test_a_chain_that_does_not_run_says_so(user: User) -> None:
+    assert user.ok("chain", "status").text == "the development chain is not running\n"
+    assert user.ok("chain", "stop").text == "the development chain is not running\n"
+    missing = user.run("chain", "start", INTEGRITY_ANVIL="/nowhere/anvil")
+    assert missing.code == 3
+    assert "/nowhere/anvil" in missing.errors
+    assert "npm install" in missing.errors
+    assert user.run("chain", "start", "--json", INTEGRITY_ANVIL="/nowhere/anvil").error(
+        "ChainToolMissing", 3
+    )
+
+
+def test_doctor_names_what_is_broken_and_how_to_mend_it(publisher: User) -> None:
+    healthy = publisher.ok("doctor").text
+    assert "BAD" not in healthy
+    assert "ok   chain 31337: " in healthy
+    (publisher.home / "keys" / "dev.json").chmod(0o644)
+    (publisher.home / "trust.toml").write_text("[publishers")
+    (publisher.home / "store.db").write_bytes(b"not a database at all" * 100)
+    ill = publisher.run("doctor")
+    assert ill.code == 3
+    bad = [line.split(":")[0] for line in ill.text.splitlines() if line.startswith("BAD")]
+    assert bad == ["BAD  keys", "BAD  trust store", "BAD  store"]
+    assert "chmod 600" in ill.text
+    (publisher.home / "config.toml").write_text("default_chain = 'x'\n")
+    worse = publisher.run("doctor")
+    assert worse.code == 3
+    assert "BAD  settings" in worse.text
+
+
+def test_a_flag_comes_before_the_environment_and_that_before_the_settings(
+    release: Release, reader: User, integrity_chain: DevelopmentChain
+) -> None:
+    dead = "http://127.0.0.1:1"
+    reader.home.mkdir()
+    (reader.home / "config.toml").write_text(f"[chains.31337]\nrpc = ['{dead}']\n")
+    show = ("show", release.link, "--publisher", release.address, "--json")
+    reader.ok(*show)
+    reader.run(*show, INTEGRITY_RPC="").error("RpcUnavailable", 3)
+    reader.run(*show, "--rpc", dead).error("RpcUnavailable", 3)
+    reader.ok(*show, "--rpc", integrity_chain.rpc, INTEGRITY_RPC=dead)
+    reader.ok(*show, "--rpc", dead, "--rpc", integrity_chain.rpc)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("key", "new"),
+        ("trust", "add", "a", "0x" + "11" * 20, "--chain", "1"),
+        ("manifest", ".", "--package", "p", "--version", "1", "--publisher", "0x" + "11" * 20),
+        ("publish", ".", "--package", "p", "--version", "1"),
+        ("verify", ".", "--manifest", "x"),
+        ("serve", "--port", "0"),
+        ("chain", "start"),
+        ("doctor",),
+    ],
+    ids=" ".join,
+)
+def test_a_home_that_cannot_be_one_is_no_crash(user: User, command: tuple[str, ...]) -> None:
+    user.home.write_text("in the way")
+    done = user.run(*command, INTEGRITY_PASSWORD="x")
+    assert done.code in {2, 3}
+    assert str(user.home) in done.errors + done.text
+
+
+@pytest.mark.parametrize(
+    ("more", "name", "code"),
+    [
+        (("--rpc", "http://127.0.0.1:1"), "RpcUnavailable", 3),
+        (("--chain", "5", "--rpc", "{rpc}"), "ChainMismatch", 3),
+        (("--publisher", "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"), "TransactionRefused", 2),
+        (("--key", "poor"), "TransactionRefused", 2),
+    ],
+    ids=["no node", "another chain", "another publisher", "no ether"],
+)
+def test_a_publish_that_cannot_be_recorded_says_why_and_keeps_nothing(
+    publisher: User, integrity_chain: DevelopmentChain, more: tuple[str, ...], name: str, code: int
+) -> None:
+    from integrity.keys.keystore import Keystore
+
+    Keystore(publisher.home / "keys").create_development("poor")
+    (publisher.place / "data").mkdir()
+    (publisher.place / "data" / "a").write_text("x")
+    arguments = [argument.format(rpc=integrity_chain.rpc) for argument in more]
+    command = ("publish", "data", "--package", "p", "--version", "1", *arguments, "--json")
+    error = publisher.run(*command).error(name, code)
+    assert error["next"]
+    assert not (publisher.home / "store.db").exists()
+    assert not list(publisher.place.glob("*.integrity"))
+    assert not list(publisher.home.glob("journal/*.json"))
