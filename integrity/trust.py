@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from integrity.core.links import ALIAS
 from integrity.core.names import parse_address
 from integrity.errors import AddressMalformed, UsageError
 from integrity.home import (
@@ -21,8 +22,10 @@ from integrity.home import (
     write_settings,
 )
 
-_ALIAS = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_ALIAS_RULE = "Use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit."
+_ALIAS = re.compile(ALIAS)
+_ALIAS_RULE = (
+    "Use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit; no address."
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ ARTIFACT = ROOT / "integrity" / "chain" / "ContentRegistry.json"
 sys.path.insert(0, str(ROOT))
 
 from tests.conformance import honest, recipes  # noqa: E402 - found by the line above
+from tests.core import plain_unixfs as plain  # noqa: E402
 
 PROFILE = "test,unixfs-v1-2025"
 
@@ -49,7 +50,7 @@ def main() -> int:
         parser.error(f"no Kubo at {arguments.ipfs}: name it with --ipfs")
     changed = []
     with tempfile.TemporaryDirectory(prefix="vectors-") as folder:
-        kubo = Kubo(program, Path(folder))
+        kubo = Kubo(os.path.abspath(program), Path(folder))
         topics: dict[str, Callable[[dict[str, Any]], None]] = {
             "unixfs": lambda value: fill_unixfs(value, kubo),
             "manifests-good": lambda value: fill_good(value, kubo),
@@ -136,7 +137,7 @@ def fill_good(value: dict[str, Any], kubo: Kubo) -> None:
     """Every good manifest's header and digest; its lines must be those of its tree."""
     for case in value["cases"]:
         files = list(recipes.tree_files(case["tree"]))
-        case["content"] = kubo.tree(files)[""]
+        case["content"] = _by_reference(files) if case.get("reference") else kubo.tree(files)[""]
         case["files"] = len(files)
         case["size"] = sum(file.size for file in files)
         _fill_header(case["manifest"], {field: str(case[field]) for field in honest.FIELDS})
@@ -144,6 +145,12 @@ def fill_good(value: dict[str, Any], kubo: Kubo) -> None:
         _check_lines(case["name"], b"".join(manifest), files)
         case["root"] = kubo.file(manifest)
         case["digest"] = honest.binary(case["root"])[4:].hex()
+
+
+def _by_reference(files: list[recipes.TreeFile]) -> str:
+    """The content root of what is too large to be handed to Kubo."""
+    roots = ((file, plain.file(file.size, recipes.digests(file))) for file in files)
+    return str(plain.tree((file.path.encode("utf-8"), root) for file, root in roots))
 
 
 def _fill_header(parts: list[Any], fields: Mapping[str, str]) -> None:
@@ -199,11 +206,12 @@ def fill_registry(value: dict[str, Any]) -> None:
     for case in value["keys"]:
         case.update(_keys(case))
     for case in value["heads"]:
-        fields = [(case["count"], 48), (case["latest"], 48), (case["updated_at"], 40)]
-        case["word"] = _packed(fields)
+        case["word"] = _head(case)
     for case in value["releases"]:
-        fields = [(case["sequence"], 48), (case["published_at"], 40), (case["revocation"], 8)]
-        case["word"] = _packed([*fields, (int(case["by"], 16), 160)])
+        case["word"] = _release(case)
+    for case in value["verdicts"]:
+        case["head"]["word"] = _head(case["head"])
+        case["release"]["word"] = _release(case["release"])
     for case in value["create2"]:
         case["address"] = _create2(value["deployer"], case["salt"], case["init_code_hash"])
     artifact = json.loads(ARTIFACT.read_text(encoding="utf-8"))
@@ -234,6 +242,20 @@ def _keys(case: Mapping[str, Any]) -> dict[str, str]:
         ),
         "release_slot": _hex(keccak(encode(["bytes32", "uint256"], [release_key, 4]))),
     }
+
+
+def _head(fields: Mapping[str, Any]) -> str:
+    unnamed = (int(fields.get("unnamed", "0x0"), 16), 120)
+    return _packed(
+        [(fields["count"], 48), (fields["latest"], 48), (fields["updated_at"], 40), unnamed]
+    )
+
+
+def _release(fields: Mapping[str, Any]) -> str:
+    return _packed([
+        (fields["sequence"], 48), (fields["published_at"], 40), (fields["revocation"], 8),
+        (int(fields["by"], 16), 160),
+    ])  # fmt: skip
 
 
 def _packed(fields: list[tuple[int, int]]) -> str:

@@ -14,8 +14,13 @@ from integrity.client.session import Session
 from integrity.client.sidecars import read_chunks
 from integrity.core.manifest import FileEntry, Header
 from integrity.core.pieces import PIECE_SIZE, piece_digest, piece_length, split_digests
-from integrity.core.reading import MANIFEST_LIMIT, check_manifest, iter_files, read_header
-from integrity.core.unixfs import leaves_of_root
+from integrity.core.reading import (
+    MANIFEST_LIMIT,
+    check_manifest,
+    iter_files,
+    manifest_leaves,
+    read_header,
+)
 from integrity.disk.scratch import TemporaryScratch
 from integrity.disk.system import write_at
 from integrity.errors import DiskError, FormatError, LimitExceeded, ManifestInvalid, UsageError
@@ -82,17 +87,14 @@ class ManifestFile:
         """
         root = self._fetch_root(fetcher, digest)
         try:
-            if root[:1] == b"{":
-                with _no_room():
-                    self.path.write_bytes(root)
-                return
-            if root[:1] != b"\x12":
-                raise FormatError("the recorded digest is of something that is no manifest")
-            size, digests = leaves_of_root(root)
+            leaves = manifest_leaves(root)
         except FormatError as error:
             raise ManifestInvalid(error.message, evidence={"digest": digest.hex()}) from error
         with _no_room():
-            self._fetch_leaves(fetcher, size, digests)
+            if leaves is None:
+                self.path.write_bytes(root)
+            else:
+                self._fetch_leaves(fetcher, *leaves)
 
     def take(self, node: Callable[[bytes], bytes | None], digest: bytes) -> bool:
         """Take it out of a store, whose ``node`` gives blocks by their digest -> whether it is there.
@@ -103,9 +105,10 @@ class ManifestFile:
         if root is None:
             return False
         try:
-            leaves = [digest] if root[:1] == b"{" else split_digests(leaves_of_root(root)[1])
+            leaves = manifest_leaves(root)
+            digests = [digest] if leaves is None else split_digests(leaves[1])
             with _no_room(), self.path.open("wb") as file:
-                for leaf in leaves:
+                for leaf in digests:
                     block = node(leaf)
                     if block is None:
                         return False

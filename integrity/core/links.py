@@ -29,9 +29,10 @@ _LINK = re.compile(
     r"(?:@(?P<version>[^?#/@]+))?(?:\?(?P<query>[!-\"$-~]*))?(?:#(?P<pin>.*))?",
     re.DOTALL,
 )
-_ALIASED = re.compile(
-    r"(?P<alias>[a-z0-9][a-z0-9._-]{0,63})/(?P<package>[^@?#/]+)(?:@(?P<version>[^?#/@]+))?"
-)
+ALIAS = r"(?!0x[0-9a-f]{40}(?:/|\Z))[a-z0-9][a-z0-9._-]{0,63}"
+"""Pattern of an alias: a package's, but nothing that looks like a publisher."""
+
+_ALIASED = re.compile(rf"(?P<alias>{ALIAS})/(?P<package>[^@?#/]+)(?:@(?P<version>[^?#/@]+))?")
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 

@@ -20,6 +20,12 @@ PATH_LIMIT = 4096
 
 # One bidi control reorders all that a terminal shows after it.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Default_Ignorable_Code_Point of Unicode 14.0, which the tables of Python do not hold.
+_IGNORABLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]+"
+)
 _DEVICE_NAME = (  # ASCII case only: without the "a" Python takes a dotless i for an I
     r"(?ai:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?\Z"
 )
@@ -74,8 +80,10 @@ def _reason(part: str) -> str:
 
 
 def fold(part: str) -> str:
-    """What two names must not share: canonical caseless matching (Unicode 14.0, D145)."""
+    """What two names must not share: canonical caseless matching (Unicode 14.0, D145), without the
+    characters that nobody sees (Default_Ignorable_Code_Point), some of which HFS+ ignores too.
+    """
     if part.isascii():
         return part.lower()
-    folded = unicodedata.normalize("NFD", part).casefold()
-    return unicodedata.normalize("NFD", folded)
+    seen = _IGNORABLE.sub("", unicodedata.normalize("NFD", part))
+    return unicodedata.normalize("NFD", seen.casefold())

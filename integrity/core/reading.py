@@ -21,7 +21,7 @@ from integrity.core.manifest import (
 from integrity.core.pieces import PIECE_SIZE
 from integrity.core.sorting import Scratch
 from integrity.core.tree import TreeBuilder
-from integrity.core.unixfs import FANOUT, Emit, Node, drop, file_node
+from integrity.core.unixfs import FANOUT, Emit, Node, drop, file_node, leaves_of_root
 from integrity.errors import FormatError, LimitExceeded, NonCanonical, TotalsMismatch
 
 MANIFEST_LIMIT = FANOUT * PIECE_SIZE
@@ -112,6 +112,17 @@ def _compare(header: Header, files: int, size: int, root: Node) -> None:
                 f"the header's {what} is {declared}, but its lines give {actual}",
                 evidence={"declared": declared, "actual": actual},
             )
+
+
+def manifest_leaves(root: bytes) -> tuple[int, bytes] | None:
+    """What the block of a recorded digest is (spec v1, 3.5): None when it is the manifest itself,
+    else the manifest's size in bytes and the digests of its pieces. Raises FormatError.
+    """
+    if root[:1] == b"{":
+        return None
+    if root[:1] != b"\x12":
+        raise FormatError("the recorded digest is of something that is no manifest")
+    return leaves_of_root(root)
 
 
 class ManifestDigest:

@@ -46,7 +46,7 @@ def expand(recipe: str | Sequence[Any]) -> Iterator[bytes]:
         if isinstance(part, str):
             yield part.encode("utf-8")
         elif "hex" in part:
-            yield bytes.fromhex(part["hex"])
+            yield from _repeated(bytes.fromhex(part["hex"]), part.get("times", 1))
         elif "repeat" in part:
             yield from _repeated(part["repeat"].encode("utf-8"), part["times"])
         else:

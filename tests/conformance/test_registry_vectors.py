@@ -15,11 +15,16 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from integrity.core import registry
+from integrity.core.links import Link
 from integrity.core.names import keccak256
+from integrity.core.registry import Block
+from integrity.errors import IntegrityError
+from integrity.verifier.record import RecordVerifier, Registry
 
 from . import recipes
 from .recipes import Case
 
+ADDRESS = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -69,6 +74,29 @@ def test_a_release_is_read_from_its_word(case: Case) -> None:
     assert release == registry.ReleaseSlot(
         case["sequence"], case["published_at"], case["revocation"], case["by"]
     )
+
+
+@pytest.mark.parametrize("case", recipes.parameters("registry", "verdicts"))
+def test_words_of_storage_give_one_verdict(case: Case) -> None:
+    pin = None if case["pin"] is None else bytes.fromhex(case["pin"])
+    link = Link(31337, ADDRESS, "tool", "1.2.0", pin=pin)
+    registered = Registry(ADDRESS, keccak256(b"code"))
+    verifier = RecordVerifier(link, "1.2.0", registered)
+    verifier.step1_publisher(None, trusted=True)
+    verifier.step2_block(31337, Block(7, bytes(32), 1_700_000_000))
+    verifier.step3_account(b"code")
+    words = (case["head"]["word"], case["release"]["word"], case["manifest"])
+    head, release, manifest = (bytes.fromhex(word[2:]) for word in words)
+    if case["verdict"] is None:
+        record = verifier.step4_record(head, release, manifest)
+        assert record.manifest == manifest
+        assert record.sequence == case["release"]["sequence"]
+        assert record.is_latest == (case["head"]["latest"] == record.sequence)
+        assert record.by.lower() == case["release"]["by"]
+        return
+    with pytest.raises(IntegrityError) as caught:
+        verifier.step4_record(head, release, manifest)
+    assert caught.value.name == case["verdict"]
 
 
 @pytest.mark.parametrize("case", recipes.parameters("registry", "create2"))

@@ -48,6 +48,18 @@ def test_a_limit_is_the_one_in_the_code(row: str, value: int) -> None:
     assert int(base) ** int(power or 1) - (1 if cells[2] else 0) == value
 
 
+def test_the_characters_that_nobody_sees_are_the_ones_in_the_code() -> None:
+    text = re.search(r"Default_Ignorable_Code_Point: U\+(.*?)\. \(", SECTIONS["3"], re.DOTALL)
+    assert text is not None
+    unseen: set[int] = set()
+    for item in re.split(r",\s+", text[1]):
+        first, _, last = item.partition("..")
+        unseen.update(range(int(first, 16), int(last or first, 16) + 1))
+    assert len(unseen) > 4000
+    visible = [point for point in range(0x110000) if not 0xD800 <= point < 0xE000]
+    assert {point for point in visible if paths.fold(f"a{chr(point)}b") == "ab"} == unseen
+
+
 def example_manifest() -> str:
     return "".join(line + "\n" for line in EXAMPLE.splitlines() if line.startswith("{"))
 

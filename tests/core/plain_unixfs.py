@@ -53,8 +53,12 @@ def pb_node(entries: Sequence[Entry], data: bytes) -> bytes:
 
 def pb_root(entries: Sequence[Entry], data: bytes) -> Root:
     block = pb_node(entries, data)
-    cid = b"\x01\x70\x12\x20" + hashlib.sha256(block).digest()
-    return Root(cid, len(block) + sum(e.root.tsize for e in entries))
+    return Root(node_cid(block), len(block) + sum(e.root.tsize for e in entries))
+
+
+def node_cid(block: bytes) -> bytes:
+    """The binary CID of a dag-pb block."""
+    return b"\x01\x70\x12\x20" + hashlib.sha256(block).digest()
 
 
 def file(size: int, digests: Sequence[bytes]) -> Root:
