@@ -32,6 +32,15 @@ def nonce_taken(error: TransactionRefused) -> bool:
     return any(text in error.message.lower() for text in _NONCE_TAKEN)
 
 
+def no_funds(sender: str) -> TransactionRefused:
+    """The error for an account that cannot pay."""
+    return TransactionRefused(
+        f"the account {sender} has not enough ether to pay the fee",
+        next=f"Send ether to {sender}, then run the same command again.",
+        evidence={"account": sender},
+    )
+
+
 class Refusals:
     """Decodes the custom errors of one contract, and knows what nodes say for themselves."""
 
@@ -51,11 +60,7 @@ class Refusals:
         if item is not None:
             return _of_registry(item, raw[4:])
         if "insufficient funds" in error.said.lower():
-            return TransactionRefused(
-                f"the account {sender} has not enough ether to pay the fee",
-                next=f"Send ether to {sender}, then run the same command again.",
-                evidence={"account": sender},
-            )
+            return no_funds(sender)
         return TransactionRefused(f"the chain refuses the transaction: {error.said[:500]}")
 
 

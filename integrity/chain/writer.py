@@ -43,10 +43,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a transaction would cost: gas units, and wei at the chain's present price."""
+    """What a transaction would cost: gas units, and wei at the chain's present price; ``balance`` is
+    the wei that its sender has.
+    """
 
     gas: int
     fee: int
+    balance: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +111,16 @@ class ChainWriter:
     # --- sending -------------------------------------------------------------------------------
 
     def estimate(self, make_call: Callable[[], Call], sender: str) -> Estimate:
-        """What the call would cost now; raises what sending it would raise."""
+        """What the call would cost now; raises what sending it would raise, but for want of funds."""
         for _ in range(_TRIES):
             call = make_call()
             try:
                 with self._translated(sender):
                     used = _whole(self._w3.eth.estimate_gas(self._bare(call, sender)))
                     gas = int(used * _GAS_MARGIN)
-                    return Estimate(gas, gas * _whole(self._w3.eth.gas_price))
+                    price = _whole(self._w3.eth.gas_price)
+                    balance = _whole(self._w3.eth.get_balance(sender))  # type: ignore[arg-type]
+                    return Estimate(gas, gas * price, balance)
             except TransactionRefused as error:
                 _check_outrun(error)
         raise _outrun(sender)

@@ -46,7 +46,13 @@ def examine(session: Session) -> list[Finding]:
         ("development chain", lambda: _development(session)),
         *((f"chain {c}", lambda c=c: _chain(session, c)) for c in _chains(session)),
     ]
-    return [_look(name, check) for name, check in checks]
+    findings: list[Finding] = []
+    for name, check in checks:
+        finding = _look(name, check)
+        # One broken thing is named once, by the check that is about it.
+        if finding.ok or finding.detail not in (other.detail for other in findings):
+            findings.append(finding)
+    return findings
 
 
 def _look(name: str, check: Callable[[], str]) -> Finding:

@@ -92,6 +92,13 @@ def publish(
                     signer.address, built.digest, content, make_latest=make_latest
                 )
                 result = replace(result, gas_used=cost.gas, fee=cost.fee)
+                if cost.balance < cost.fee:
+                    from integrity.chain.refusals import no_funds  # imports eth_abi
+
+                    error = no_funds(signer.address)
+                    if not dry_run:
+                        raise error
+                    result.warnings.append(error.message)
             except ReleaseExists:
                 # Another process, or another machine, was faster by a moment.
                 standing = recorder.standing()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from integrity.devchain.chain import DevelopmentChain
+from integrity.keys.keystore import Keystore
 
 from .conftest import Release
 from .running import User
@@ -144,8 +145,6 @@ def test_a_home_that_cannot_be_one_is_no_crash(user: User, command: tuple[str, .
 def test_a_publish_that_cannot_be_recorded_says_why_and_keeps_nothing(
     publisher: User, integrity_chain: DevelopmentChain, more: tuple[str, ...], name: str, code: int
 ) -> None:
-    from integrity.keys.keystore import Keystore
-
     Keystore(publisher.home / "keys").create_development("poor")
     (publisher.place / "data").mkdir()
     (publisher.place / "data" / "a").write_text("x")
@@ -156,3 +155,15 @@ def test_a_publish_that_cannot_be_recorded_says_why_and_keeps_nothing(
     assert not (publisher.home / "store.db").exists()
     assert not list(publisher.place.glob("*.integrity"))
     assert not list(publisher.home.glob("journal/*.json"))
+
+
+def test_a_dry_run_of_who_cannot_pay_shows_the_fee_and_says_so(publisher: User) -> None:
+    Keystore(publisher.home / "keys").create_development("poor")
+    (publisher.place / "data").mkdir()
+    (publisher.place / "data" / "a").write_text("x")
+    command = ("publish", "data", "--package", "p", "--version", "1", "--key", "poor")
+    done = publisher.ok(*command, "--dry-run", "--json")
+    report = done.json()
+    assert report["fee"] > 0
+    assert "not enough ether" in report["warnings"][0]
+    assert not (publisher.home / "store.db").exists()
