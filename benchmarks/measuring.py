@@ -14,6 +14,9 @@ from pathlib import Path
 BIN = Path(sys.executable).parent
 INTEGRITY = str(BIN / "integrity")
 
+# An installed package is compiled; a checkout should be so too from its first run on.
+_ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -48,7 +51,7 @@ def run(
         started = time.perf_counter()
         process = subprocess.Popen(
             [os.fspath(a) for a in argv], stdin=subprocess.DEVNULL, stdout=sink, cwd=cwd,
-            stderr=subprocess.PIPE, env={**os.environ, **(env or {})},
+            stderr=subprocess.PIPE, env=_ENVIRONMENT | dict(env or {}),
         )  # fmt: skip
         assert process.stderr is not None
         errors = process.stderr.read()

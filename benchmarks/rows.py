@@ -99,7 +99,7 @@ def ipfs_add(bench: Bench, folder: Path, *, only_hash: bool = False) -> Sample:
 
 def large_file(bench: Bench) -> Iterator[Row]:
     """publish (its manifest) and verify of one large file."""
-    size = bench.size(2 * GIB)
+    size = bench.size(4 * GIB)
     folder = random_file(bench.work / "large" / "file", size).parent
     manifest_of(bench, folder)
     found = alternate(
@@ -131,6 +131,8 @@ def large_file(bench: Bench) -> Iterator[Row]:
     yield row(f"publish: hash {gib}, no also", "plain", "ipfs-hash", "ipfs add --only-hash", "")
     yield row(f"verify {gib}", "verify", "bound1", "one-hash bound", "≥ 0.9")
     yield row(f"verify {gib}", "verify", "sha256sum", "sha256sum", "")
+    yield Row(f"memory: publish: hash {gib}", memory(found["manifest"]), "", None, "≤ 150 MiB")
+    yield Row(f"memory: verify {gib}", memory(found["verify"]), "", None, "≤ 150 MiB")
     shutil.rmtree(folder)
 
 
