@@ -27,6 +27,7 @@ _T = TypeVar("_T")
 _SCHEMA_VERSION = 1
 _BATCH = 4096
 _WAIT_SECONDS = 30.0
+_CACHE = 16 << 20  # digests come in no order: with SQLite's 2 MiB each would cost a page
 _SCHEMA = """
 CREATE TABLE release (
     manifest BLOB PRIMARY KEY, chain_id INTEGER NOT NULL, publisher TEXT NOT NULL,
@@ -85,6 +86,7 @@ class Store:
             )
             self._use_wal()
             self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute(f"PRAGMA cache_size = -{_CACHE >> 10}")
             self._migrate()
         if os.name == "posix":
             os.chmod(path, 0o600)
