@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -21,8 +20,8 @@ from integrity.core.reading import (
     manifest_leaves,
     read_header,
 )
-from integrity.disk.scratch import TemporaryScratch
 from integrity.disk.system import write_at
+from integrity.disk.temporary import TemporaryFolder, TemporaryScratch
 from integrity.errors import DiskError, FormatError, LimitExceeded, ManifestInvalid, UsageError
 from integrity.fetch.engine import Fetcher, Want, failure
 from integrity.verifier.content import step6_manifest
@@ -35,14 +34,10 @@ class ManifestFile:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._folder: Path | None = None
+        self._folder = TemporaryFolder(session.home.scratch_folder())
 
     def __enter__(self) -> ManifestFile:
-        try:
-            scratch = self._session.home.scratch_folder()
-            self._folder = Path(tempfile.mkdtemp(prefix="manifest-", dir=scratch))
-        except OSError as error:
-            raise DiskError(f"no room for temporary data: {error.strerror or error}") from error
+        self._folder.__enter__()
         return self
 
     def __exit__(
@@ -51,13 +46,11 @@ class ManifestFile:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.__exit__(kind, error, tb)
 
     @property
     def path(self) -> Path:
-        assert self._folder is not None, "the manifest is used outside its with"
-        return self._folder / "manifest"
+        return self._folder.path / "manifest"
 
     # --- bringing it ---------------------------------------------------------------------------
 
@@ -146,12 +139,12 @@ class ManifestFile:
 
     def check(self, digest: bytes, names: tuple[str, str, str] | None) -> Header:
         """Step 6 against a digest; see :func:`integrity.verifier.content.step6_manifest`."""
-        with TemporaryScratch(self._folder) as scratch:
+        with TemporaryScratch(self._folder.path) as scratch:
             return step6_manifest(self.chunks, digest, scratch, names)
 
     def check_alone(self) -> Header:
         """The manifest against itself, with no record to hold it against."""
-        with TemporaryScratch(self._folder) as scratch:
+        with TemporaryScratch(self._folder.path) as scratch:
             return check_manifest(self.chunks(), scratch)
 
     def header(self) -> Header:

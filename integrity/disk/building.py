@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import struct
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +17,8 @@ from integrity.core.reading import ManifestDigest, iter_files
 from integrity.core.tree import TreeBuilder
 from integrity.core.unixfs import file_node
 from integrity.disk.hashing import Hashed, Hasher, Job
-from integrity.disk.scratch import TemporaryScratch
 from integrity.disk.system import Signature, signature
+from integrity.disk.temporary import TemporaryFolder, TemporaryScratch
 from integrity.disk.walk import Found, Walker
 from integrity.errors import DiskError, PathRefused, SourceChanged
 from integrity.ports import Progress, Report
@@ -69,11 +67,10 @@ class ReleaseBuilder:
         self._walker = Walker(root, follow_symlinks=follow_symlinks)
         self._follow = follow_symlinks
         self._whole = whole_digests
-        self._scratch_folder = scratch_folder
-        self._folder: Path | None = None
+        self._temporary = TemporaryFolder(scratch_folder)
 
     def __enter__(self) -> ReleaseBuilder:
-        self._folder = Path(tempfile.mkdtemp(prefix="release-", dir=self._scratch_folder))
+        self._temporary.__enter__()
         return self
 
     def __exit__(
@@ -82,8 +79,7 @@ class ReleaseBuilder:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._temporary.__exit__(kind, error, tb)
 
     @property
     def place(self) -> bytes:
@@ -107,7 +103,7 @@ class ReleaseBuilder:
                 self._open("body", "wb") as body,
                 self._open("signatures", "wb") as signatures,
                 self._open("nodes", "wb") as nodes,
-                TemporaryScratch(self._scratch_folder) as scratch,
+                TemporaryScratch(self._temporary.path) as scratch,
             ):
                 tree = TreeBuilder(scratch, _spool(nodes))
                 files = size = 0
@@ -199,8 +195,7 @@ class ReleaseBuilder:
                 yield digest, nodes.read(size)
 
     def _path(self, name: str) -> Path:
-        assert self._folder is not None, "the builder is used outside its with"
-        return self._folder / name
+        return self._temporary.path / name
 
     def _open(self, name: str, mode: str) -> BinaryIO:
         return self._path(name).open(mode)  # type: ignore[return-value]

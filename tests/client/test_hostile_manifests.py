@@ -18,7 +18,7 @@ from integrity.core.manifest import FileEntry, Header, encode_file, encode_heade
 from integrity.core.reading import read_header
 from integrity.core.tree import TreeBuilder
 from integrity.core.unixfs import file_node
-from integrity.disk.scratch import TemporaryScratch
+from integrity.disk.temporary import TemporaryScratch
 from integrity.errors import ManifestInvalid, SourcesLied, WrongRelease
 from integrity.fetch.engine import Fetcher
 

@@ -11,7 +11,7 @@ from integrity.core.manifest import encode_file, encode_header
 from integrity.core.pieces import PIECE_SIZE
 from integrity.core.reading import ManifestDigest, check_manifest, iter_files, split_lines
 from integrity.core.unixfs import leaves_of_root
-from integrity.disk.scratch import TemporaryScratch
+from integrity.disk.temporary import TemporaryScratch
 from integrity.errors import FormatError, ManifestInvalid
 from integrity.verifier.content import step6_manifest
 

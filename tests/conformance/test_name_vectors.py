@@ -13,7 +13,7 @@ from integrity.core.names import check_package, check_version, parse_address
 from integrity.core.paths import check_path, fold
 from integrity.core.tree import TreeBuilder
 from integrity.core.unixfs import file_node
-from integrity.disk.scratch import TemporaryScratch
+from integrity.disk.temporary import TemporaryScratch
 from integrity.errors import AddressMalformed, FormatError, NameCollision
 
 from . import recipes

@@ -12,7 +12,7 @@ from integrity.core import dagpb, links, manifest, paths, pieces, reading, unixf
 from integrity.core.cid import DAG_PB, Cid
 from integrity.core.links import Link, parse_link
 from integrity.core.reading import check_manifest
-from integrity.disk.scratch import TemporaryScratch
+from integrity.disk.temporary import TemporaryScratch
 from integrity.errors import FormatError, IntegrityError, UnavailableError, VerificationError
 
 from . import recipes

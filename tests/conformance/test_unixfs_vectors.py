@@ -6,7 +6,7 @@ import pytest
 
 from integrity.core.tree import TreeBuilder
 from integrity.core.unixfs import Node, file_node
-from integrity.disk.scratch import TemporaryScratch
+from integrity.disk.temporary import TemporaryScratch
 
 from . import honest, recipes
 from .recipes import Case

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from integrity.core.sorting import ExternalSorter
 from integrity.disk.files import write_whole
 from integrity.disk.remembered import Remembered
-from integrity.disk.scratch import TemporaryScratch
 from integrity.disk.system import Signature, read_at, read_whole, regular_signature, write_at
+from integrity.disk.temporary import TemporaryScratch
 from integrity.errors import DiskError
 
 from .helpers import MIB, open_descriptors, pattern, without_rights
