@@ -10,7 +10,7 @@ from typing import Any
 from eth_typing import HexStr
 from eth_utils.address import to_checksum_address
 from web3 import Web3
-from web3.exceptions import TransactionNotFound, Web3Exception
+from web3.exceptions import BlockNotFound, TransactionNotFound, Web3Exception
 from web3.middleware import ExtraDataToPOAMiddleware
 from web3.providers.base import JSONBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
@@ -265,7 +265,7 @@ class ChainWriter:
         """Until the transaction is in a block; None once its nonce is another's."""
         started = sent = time.monotonic()
         pause = _POLL_FIRST
-        while (receipt := self._receipt(entry.hash)) is None:
+        while (mined := self._mined(entry.hash)) is None:
             now = time.monotonic()
             if now - started > _MINED_SECONDS:
                 raise Unfinalized(
@@ -279,9 +279,13 @@ class ChainWriter:
                 sent = now
             time.sleep(pause)
             pause = min(pause * 1.5, _POLL_LONGEST)
-        return self._mined(entry.hash, receipt)
+        return mined
 
-    def _mined(self, tx_hash: str, receipt: _Receipt) -> Mined:
+    def _mined(self, tx_hash: str) -> Mined | None:
+        """Where the transaction is; None when it is in no block, or its block was just dropped."""
+        receipt = self._receipt(tx_hash)
+        if receipt is None:
+            return None
         if not receipt.succeeded:
             self._journal.remove(tx_hash)
             raise TransactionRefused(
@@ -291,7 +295,10 @@ class ChainWriter:
                 evidence={"transaction": tx_hash},
             )
         with self._translated(""):
-            block = self._w3.eth.get_block(HexStr("0x" + receipt.block_hash.hex()))
+            try:
+                block = self._w3.eth.get_block(HexStr("0x" + receipt.block_hash.hex()))
+            except BlockNotFound:
+                return None
             block_time = _whole(block["timestamp"])
         return Mined(
             bytes.fromhex(tx_hash[2:]),
@@ -315,14 +322,13 @@ class ChainWriter:
         while True:
             with self._translated(""):
                 final = _whole(self._w3.eth.get_block("finalized")["number"])
-            receipt = self._receipt(tx_hash)
+            found = self._mined(tx_hash)
             now = time.monotonic()
-            if receipt is not None:
+            if found is not None:
                 seen = now
-                if receipt.block_number <= final:
-                    mined = self._mined(tx_hash, receipt)
+                if found.block_number <= final:
                     self._journal.remove(tx_hash)
-                    return mined
+                    return found
             elif entry is not None and now - seen > _RESEND_AFTER:
                 if not self._broadcast(entry):
                     self._journal.remove(tx_hash)

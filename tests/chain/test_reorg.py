@@ -65,6 +65,26 @@ def test_threat_07_a_reorg_that_moves_a_publish_to_another_block_is_followed(
     assert done.block != first.block
 
 
+def test_threat_07_a_block_that_is_dropped_between_two_questions_is_followed(
+    anvil: Anvil, session: Session, folder: Path, lying_rpc: MakeRpc
+) -> None:
+    rpc = lying_rpc(anvil.url)
+
+    def act(call: Call, forward: Forward) -> dict[str, Any]:
+        if call["method"] == "eth_getBlockByHash":
+            rpc.act = honest
+            (signed,) = journal(session)
+            anvil.call("anvil_reorg", 1, [[signed["raw"], 0]])
+        return forward()
+
+    rpc.act = act
+    done = send(replace(session, rpc=(rpc.url,)), folder)
+    assert rpc.act is honest
+    assert done.block is not None
+    assert done.block.number == anvil.height()
+    assert anvil.call("eth_getBlockByHash", "0x" + done.block.hash.hex(), False)
+
+
 def test_threat_07_a_dropped_nonce_that_another_machine_took_is_signed_anew(
     anvil: Anvil, session: Session, address: str, folder: Path
 ) -> None:
