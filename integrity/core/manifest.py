@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import rfc8785
@@ -304,6 +305,7 @@ def _load(line: bytes, known: set[str]) -> dict[str, Any]:
             text,
             object_pairs_hook=_no_duplicates,
             parse_int=_short_integer,
+            parse_float=_no_fraction,
             parse_constant=_no_constant,
         )
     except UnicodeDecodeError as error:
@@ -343,6 +345,19 @@ def _short_integer(text: str) -> int:
     if len(text) > _INTEGER_DIGITS:
         raise LimitExceeded("an integer that is larger than 2^53 - 1")
     return int(text)
+
+
+def _no_fraction(text: str) -> None:
+    """Nothing in a manifest has a point or an exponent; what is whole all the same is misspelt."""
+    try:
+        number = Decimal(text)
+        if abs(number) <= INTEGER_LIMIT:
+            if number == number.to_integral_value():
+                raise NonCanonical(f"{text[:40]} is not how an integer is written")
+            raise FormatError(f"{text[:40]} is not an integer")
+    except ArithmeticError:  # an exponent that no number needs
+        pass
+    raise LimitExceeded("a number that is larger than 2^53 - 1")
 
 
 def _no_constant(text: str) -> None:

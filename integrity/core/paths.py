@@ -85,5 +85,5 @@ def fold(part: str) -> str:
     """
     if part.isascii():
         return part.lower()
-    seen = _IGNORABLE.sub("", unicodedata.normalize("NFD", part))
+    seen = unicodedata.normalize("NFD", _IGNORABLE.sub("", part))
     return unicodedata.normalize("NFD", seen.casefold())

@@ -118,6 +118,8 @@ def manifest_leaves(root: bytes) -> tuple[int, bytes] | None:
     """What the block of a recorded digest is (spec v1, 3.5): None when it is the manifest itself,
     else the manifest's size in bytes and the digests of its pieces. Raises FormatError.
     """
+    if len(root) > PIECE_SIZE:
+        raise LimitExceeded(f"a manifest's root block of more than {PIECE_SIZE} bytes")
     if root[:1] == b"{":
         return None
     if root[:1] != b"\x12":
