@@ -38,6 +38,9 @@ class IntegrityError(Exception):
         self.next = self.default_next if next is None else next
         self.evidence: dict[str, Any] = dict(evidence or {})
         self.causes: list[str] = list(causes)
+        for line in (*self.causes, self.next):  # for who sees no more than a traceback
+            if line:
+                self.add_note(line)
 
     @property
     def name(self) -> str:
@@ -140,7 +143,8 @@ class RegistryMismatch(VerificationError):
     """What stands at the registry's address is not the registry."""
 
     default_next = (
-        "Check that --rpc and the chain id are of the chain the release was published on."
+        "Check that --rpc and the chain id are of the chain the release was published on. On a new "
+        "chain, `integrity chain deploy` puts the registry at its one address."
     )
 
 
@@ -204,7 +208,7 @@ class UnknownPublisher(UnavailableError):
 class SourcesUnavailable(UnavailableError):
     """No source gave the bytes; ``causes`` keeps what each one said."""
 
-    default_next = "Name a source that has them with --from; what was verified is kept."
+    default_next = "Name a source that has what is missing with --from; what was verified is kept."
 
 
 class SourceError(UnavailableError):
@@ -238,7 +242,7 @@ class Declined(UnavailableError):
 
 
 class Interrupted(UnavailableError):
-    """Ctrl-C; what was verified so far is kept."""
+    """Ctrl-C; what was done so far is kept."""
 
     exit_code = 130
     default_next = "Run the same command again: it goes on where it stopped."
@@ -252,7 +256,7 @@ class RefusedError(IntegrityError):
 
     family = "refused"
     exit_code = 2
-    default_next = "Change the command as the message says; nothing was changed."
+    default_next = "Nothing was changed; mend what the message names, then try again."
 
 
 class UsageError(RefusedError):

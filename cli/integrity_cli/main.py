@@ -96,7 +96,7 @@ def _run(*, as_json: bool) -> int:
     except (KeyboardInterrupt, typer.Abort):
         from integrity.errors import Interrupted
 
-        output.fail(Interrupted("interrupted; what was verified is kept"), as_json=as_json)
+        output.fail(Interrupted("interrupted; what was done so far is kept"), as_json=as_json)
         return _INTERRUPTED
     except Exception as error:
         from integrity.errors import IntegrityError

@@ -40,7 +40,7 @@ From = Annotated[
     typer.Option(
         "--from",
         metavar="URL",
-        help="A gateway to take pieces from; may be repeated, none is trusted.",
+        help="A gateway to fetch from; may be repeated, none is trusted.",
     ),
 ]
 LinkText = Annotated[
@@ -67,7 +67,10 @@ def password(name: str) -> str:
         try:
             return Path(file).read_text("utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise KeyRefused(f"cannot read the password file {file!r}") from error
+            raise KeyRefused(
+                f"cannot read the password file {file!r}",
+                next="INTEGRITY_PASSWORD_FILE names it: a text file with the password alone.",
+            ) from error
     given = os.environ.get("INTEGRITY_PASSWORD")
     if given is not None:
         return given

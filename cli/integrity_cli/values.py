@@ -29,6 +29,11 @@ def record_link(record: Record) -> str:
     return f"integrity:{record.chain_id}:{record.publisher}/{record.package}@{record.version}"
 
 
+def as_of(block: Block, chain_id: int, basis: str) -> str:
+    """At which block something was read, and how that block is vouched for."""
+    return f"block {block.number} of chain {chain_id}, finalized ({basis})"
+
+
 def rests_on(record: Record) -> str:
     """The same for people."""
-    return f"block {record.block.number} of chain {record.chain_id}, finalized ({record.basis})"
+    return as_of(record.block, record.chain_id, record.basis)

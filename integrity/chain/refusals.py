@@ -36,7 +36,8 @@ def no_funds(sender: str) -> TransactionRefused:
     """The error for an account that cannot pay."""
     return TransactionRefused(
         f"the account {sender} has not enough ether to pay the fee",
-        next=f"Send ether to {sender}, then run the same command again.",
+        next=f"Send ether to {sender} (on the development chain: `integrity chain fund {sender}`), "
+        "then run the same command again.",
         evidence={"account": sender},
     )
 

@@ -27,7 +27,7 @@ def deploy(session: Session, key: str | None = None) -> Deployed:
     Raises TransactionRefused when the chain has no proxy, ChainMismatch, RegistryMismatch,
     RpcUnavailable or KeyRefused.
     """
-    chain_id = session.publishing_chain()
+    chain_id = session.chosen_chain()
     reader = session.reader(chain_id)
     check_chain(chain_id, reader.chain_id())
     artifact = load_artifact()

@@ -9,12 +9,15 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from integrity.chain.reader import RpcReader
+from integrity.chain.rpc import shown_url
 from integrity.client.session import Session
 from integrity.devchain.anvil import find_anvil
 from integrity.devchain.chain import DevelopmentChain
-from integrity.errors import IntegrityError
+from integrity.errors import ChainToolMissing, IntegrityError
+from integrity.ports import ChainReader
 from integrity.store.database import Store
 from integrity.verifier.record import check_chain, check_code
 
@@ -42,9 +45,10 @@ def examine(session: Session) -> list[Finding]:
         ("trust store", lambda: _trust(session)),
         ("store", lambda: _store(session)),
         ("hashing", _hashing),
-        ("anvil", find_anvil),
+        ("anvil", lambda: _anvil(session)),
         ("development chain", lambda: _development(session)),
         *((f"chain {c}", lambda c=c: _chain(session, c)) for c in _chains(session)),
+        *((f"rpc {shown_url(url)}", lambda u=url: _rpc(session, u)) for url in session.rpc),
     ]
     findings: list[Finding] = []
     for name, check in checks:
@@ -123,6 +127,19 @@ def _development(session: Session) -> str:
     return f"at {status.rpc}, block {status.block}, finalized {status.finalized}"
 
 
+def _anvil(session: Session) -> str:
+    try:
+        return find_anvil()
+    except ChainToolMissing:
+        if session.home.chain.is_dir():
+            raise
+        return "not found, and only `integrity chain start` needs it"
+
+
+def _rpc(session: Session, url: str) -> str:
+    return _standing(session, RpcReader(url))
+
+
 def _chains(session: Session) -> list[int]:
     try:
         return sorted(session.config.rpc)
@@ -131,8 +148,14 @@ def _chains(session: Session) -> list[int]:
 
 
 def _chain(session: Session, chain_id: int) -> str:
-    reader = session.reader(chain_id)
+    reader = replace(session, rpc=()).reader(chain_id)
     check_chain(chain_id, reader.chain_id())
+    return _standing(session, reader)
+
+
+def _standing(session: Session, reader: ChainReader) -> str:
+    """What a node serves, and whether the registry stands there."""
+    chain_id = reader.chain_id()
     block = reader.block("finalized")
     check_code(session.registry, chain_id, reader.code(session.registry.address, block))
-    return f"{reader.name} answers, finalized block {block.number}, the registry stands"
+    return f"{reader.name} serves chain {chain_id}, finalized block {block.number}, the registry stands"

@@ -72,7 +72,7 @@ def publish(
     info = session.key(key)
     publisher = parse_address(session.named_publisher or info.address)
     naming = Naming(publisher, package, version, meta or {})
-    link = Link(session.publishing_chain(), publisher, package, version)
+    link = Link(session.chosen_chain(), publisher, package, version)
     signer = session.keystore.open(info, session.password)
     recorder = Recorder(session, link, version)
     with ReleaseBuilder(
@@ -110,6 +110,7 @@ def publish(
             return replace(result, dry_run=True, already=standing is not None)
         _say(report, "storing")
         with Store(session.home.store) as store:
+            result.warnings.extend(_displaced(store, built))
             store.add_release(
                 header, link.chain_id, built.digest, built.place,
                 built.unchanged_files(), built.nodes(),
@@ -170,6 +171,8 @@ def _stands(
         if final is None:
             return None
         _check_same(final, result)
+    elif (final := recorder.standing(FINALIZED)) is not None:
+        _check_same(final, result)
     event = recorder.event()
     return replace(
         result,
@@ -178,9 +181,19 @@ def _stands(
         block=event.block if event else None,
         gas_used=None,
         fee=None,
-        final=wait,
+        final=final is not None,
         already=True,
     )
+
+
+def _displaced(store: Store, built: ReleaseBuilder) -> list[str]:
+    """What can no longer be served once this is published from the folder of an earlier release."""
+    return [
+        f"{old.package}@{old.version} was published from this folder too, and is served no longer "
+        "where they differ: keep a folder for each version"
+        for old in store.releases()
+        if old.folder == built.place and old.manifest != built.digest
+    ]
 
 
 def _check_same(standing: Standing, result: Published) -> None:

@@ -12,7 +12,7 @@ from integrity.core.names import parse_address
 from integrity.disk.remembered import Remembered
 from integrity.errors import KeyRefused, RpcUnavailable, UsageError
 from integrity.home import Config, Home, is_chain_id, parse_chain_id
-from integrity.keys.keystore import KeyInfo, Keystore
+from integrity.keys.keystore import DEVELOPMENT_CHAIN, KeyInfo, Keystore
 from integrity.trust import TrustStore
 from integrity.verifier.record import Registry
 
@@ -30,13 +30,19 @@ def no_password(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """``rpc`` are the nodes named for this call, ``publisher`` the one the person named for it."""
+    """``rpc`` are the nodes named for this call (one URL will do), ``publisher`` is the address that
+    the person named for it.
+    """
 
     home: Home = field(default_factory=Home.of_environment)
     rpc: tuple[str, ...] = ()
     chain_id: int | None = None
     publisher: str | None = None
     password: Callable[[str], str] = no_password
+
+    def __post_init__(self) -> None:
+        if isinstance(self.rpc, str):
+            object.__setattr__(self, "rpc", (self.rpc,))
 
     @property
     def config(self) -> Config:
@@ -92,12 +98,18 @@ class Session:
                 causes += error.causes or [error.message]
                 continue
             return reader
-        raise RpcUnavailable(f"no RPC of chain {chain_id} answers", causes=causes)
+        raise RpcUnavailable(
+            f"no RPC of chain {chain_id} answers",
+            causes=causes,
+            next="`integrity chain start` starts the development chain, if that is the one."
+            if chain_id == DEVELOPMENT_CHAIN
+            else None,
+        )
 
     # --- publishing ----------------------------------------------------------------------------
 
-    def publishing_chain(self) -> int:
-        """The chain to publish on: the one named, else the default, else the named RPC's own."""
+    def chosen_chain(self) -> int:
+        """The chain where no link says one: the one named, else the default, else the named RPC's."""
         if self.chain_id is not None:
             if not is_chain_id(self.chain_id):
                 raise UsageError(f"{self.chain_id} is no chain id")
@@ -118,9 +130,9 @@ class Session:
 
             return RpcReader(self.rpc[0]).chain_id()
         raise UsageError(
-            "no chain is named to publish on",
-            next="Start a development chain with `integrity chain start`, name one with --chain "
-            f"and --rpc, or set default_chain in {self.home.config_file}.",
+            "no chain is named",
+            next="Name it with --chain, or set default_chain in "
+            f"{self.home.config_file}; `integrity chain start` makes one to try things on.",
         )
 
     def key(self, name: str | None) -> KeyInfo:

@@ -58,7 +58,10 @@ def verify(
     SourcesUnavailable; of a broken manifest file FormatError.
     """
     if (link is None) == (manifest is None):
-        raise UsageError("name either a link or a manifest to verify against")
+        raise UsageError(
+            "a folder is verified against either a link or a manifest file",
+            next="Name the release's link after the folder, or a file with --manifest.",
+        )
     if not os.path.exists(path):
         raise UsageError(f"there is nothing at {str(path)!r}")
     with ManifestFile(session) as file:
@@ -66,7 +69,11 @@ def verify(
         if link is None:
             assert manifest is not None
             file.copy(manifest)
-            header = file.check_alone()
+            try:
+                header = file.check_alone()
+            except FormatError as error:
+                error.message = f"{str(manifest)!r} is no well-formed manifest: {error.message}"
+                raise
             digest = manifest_digest(file.chunks)
         else:
             fetcher = Fetcher(sources, threads=1)
@@ -141,9 +148,12 @@ def _bring(
             if file.take(store.node, digest) and _digest(file) == digest:
                 return
     if not fetcher.tallies:
+        what = "is neither beside the data nor in this home's store"
+        if candidate is not None and os.path.isfile(candidate):
+            what = f"is not in this home's store, and {str(candidate)!r} is another one"
         raise SourcesUnavailable(
-            f"the manifest {digest.hex()} is neither beside the data nor in this home's store",
-            next=f"Put it at {str(candidate)!r}, or name a source that has it with --from.",
+            f"the recorded manifest {digest.hex()} {what}",
+            next="Name a source that has it with --from; or check that this is the release you mean.",
         )
     file.fetch(fetcher, digest)
 

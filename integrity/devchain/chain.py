@@ -20,7 +20,7 @@ from integrity.chain.reader import RpcReader
 from integrity.chain.rpc import JsonRpc
 from integrity.core.names import keccak256
 from integrity.devchain.anvil import READY_SECONDS, AnvilProcess
-from integrity.errors import DiskError, Locked
+from integrity.errors import DiskError, Locked, RpcUnavailable
 from integrity.home import Config, Home, set_config
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, KeyInfo, Keystore
 
@@ -67,7 +67,7 @@ class DevelopmentChain:
         RpcUnavailable, DiskError or Locked.
         """
         with self._alone():
-            running = self._anvil.pid is not None
+            running = self.running
             try:
                 self._anvil.start()
                 self._prepare()
@@ -84,6 +84,18 @@ class DevelopmentChain:
             with self._alone():
                 self._anvil.end()
         return self.status()
+
+    @property
+    def running(self) -> bool:
+        return self._anvil.pid is not None
+
+    def fund(self, address: str, wei: int) -> None:
+        """Let an account have that much. Raises RpcUnavailable when the chain does not run."""
+        if not self.running:
+            raise RpcUnavailable(
+                "the development chain is not running", next="`integrity chain start` starts it."
+            )
+        JsonRpc(self.rpc).call("anvil_setBalance", address, hex(wei))
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

@@ -186,10 +186,16 @@ class Keystore:
             raise KeyRefused(f"the name {name} is the address of another key than {address}")
         with self._changing():
             if os.path.lexists(path):
-                raise KeyRefused(f"there is a key named {name!r} already; nothing was overwritten")
+                raise KeyRefused(
+                    f"there is a key named {name!r} already; nothing was overwritten",
+                    next="Choose another name with --name; `integrity key list` shows all.",
+                )
             for known in self.list():
                 if known.address == address:
-                    raise KeyRefused(f"this home has the key {address} already, as {known.name!r}")
+                    raise KeyRefused(
+                        f"this home has the key {address} already, as {known.name!r}",
+                        next=f"Use it with --key {known.name}.",
+                    )
             write_whole(path, json.dumps(value, indent=1).encode() + b"\n", private=True)
         return self._info(path)
 
@@ -240,7 +246,10 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise KeyRefused(f"{path} is no keystore: it is not a JSON object")
+        raise KeyRefused(
+            f"{path} is no keystore: it is not a JSON object",
+            next="A key is read from a v3 keystore (JSON), or from a file of 64 hex digits.",
+        )
     return value
 
 

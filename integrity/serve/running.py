@@ -42,7 +42,7 @@ async def _run(store: Store, host: str, port: int, ready: Callable[[str], None])
         except OSError as error:
             raise UsageError(
                 f"cannot listen on {host} port {port}: {error.strerror or error}",
-                next="Choose another port; --port 0 takes any that is free.",
+                next="Choose another --host or --port; --port 0 takes any that is free.",
             ) from error
         address = runner.addresses[0]
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]

@@ -162,8 +162,8 @@ def check_publisher(link: Link, named: str | None, trusted: bool) -> None:
     if named is None and not trusted:
         raise UnknownPublisher(
             f"nobody here knows the publisher {link.publisher} of chain {link.chain_id}",
-            next=f"If you believe them, name them with --publisher {link.publisher}, "
-            "or add them with `integrity trust add`.",
+            next=f"If you believe them, name them with --publisher {link.publisher}, or add them "
+            f"with `integrity trust add NAME {link.publisher} --chain {link.chain_id}`.",
         )
 
 

@@ -233,6 +233,9 @@ def test_chain_commands_and_doctor_print_what_is_documented(user: User) -> None:
         deployed = user.ok("chain", "deploy", "--json").json()
         check(deployed, FIELDS["integrity chain deploy"])
         assert (deployed["already"], deployed["transaction"]) == (True, None)
+        funded = user.ok("chain", "fund", "0x" + "11" * 20, "--ether", "3", "--json").json()
+        check(funded, FIELDS["integrity chain fund"])
+        assert funded["balance"] == str(3 * 10**18)
         examined = user.ok("doctor", "--json").json()
         check(examined, FIELDS["integrity doctor"])
         assert examined["ok"] is True

@@ -41,7 +41,8 @@ def test_show_log_and_verify_say_on_what_they_rest(release: Release, reader: Use
     assert "release   1 of 1, the latest" in shown
     assert "(one rpc, unproven)" in shown
     assert f"by {release.address}" in shown
-    (line,) = reader.ok("log", release.link, *named).text.splitlines()
+    line, basis = reader.ok("log", release.link, *named).text.splitlines()
+    assert basis.endswith("(one rpc, unproven)")
     assert line.split()[:2] == ["1", "1.0.0"]
     assert line.endswith(f"{release.report['manifest']}  latest")
     beside = release.folder.with_name("tool.integrity")
@@ -167,3 +168,66 @@ def test_a_dry_run_of_who_cannot_pay_shows_the_fee_and_says_so(publisher: User) 
     assert int(report["fee"]) > 0
     assert "not enough ether" in report["warnings"][0]
     assert not (publisher.home / "store.db").exists()
+
+
+def test_a_key_of_ones_own_publishes_once_it_is_funded(user: User) -> None:
+    assert user.run("chain", "fund", "0x" + "11" * 20, "--json").error("RpcUnavailable", 3)["next"]
+    user.ok("chain", "start")
+    try:
+        made = user.run("key", "new", "--name", "mine", INTEGRITY_PASSWORD="x")
+        assert "publish with --key mine" in made.errors
+        address = made.text.split()[4]
+        (user.place / "data").mkdir()
+        (user.place / "data" / "a").write_text("x")
+        command = ("publish", "data", "--package", "p", "--version", "1", "--key", "mine")
+        poor = user.run(*command, INTEGRITY_PASSWORD="x")
+        assert poor.code == 2
+        assert f"integrity chain fund {address}" in poor.errors
+        user.ok("chain", "fund", address)
+        assert user.run(*command, INTEGRITY_PASSWORD="x").code == 0
+    finally:
+        assert user.ok("chain", "stop").text.startswith("stopped the development chain")
+    gone = user.run(*command, INTEGRITY_PASSWORD="x")
+    assert gone.code == 3
+    assert "`integrity chain start`" in gone.errors
+
+
+def test_a_second_version_out_of_the_same_folder_is_warned_of(publisher: User) -> None:
+    (publisher.place / "data").mkdir()
+    (publisher.place / "data" / "a").write_text("x")
+    publisher.ok("publish", "data", "--package", "p", "--version", "1")
+    again = publisher.ok("publish", "data", "--package", "p", "--version", "1", "--no-wait")
+    assert "(final)" in again.text
+    assert "warning" not in again.errors
+    dry = publisher.ok("publish", "data", "--package", "p", "--version", "1", "--dry-run").text
+    assert dry.startswith("published before, the very same")
+    (publisher.place / "data" / "a").write_text("y")
+    done = publisher.ok("publish", "data", "--package", "p", "--version", "2")
+    assert "warning: p@1 was published from this folder too" in done.errors
+
+
+def test_doctor_asks_the_node_that_is_named_to_it(
+    user: User, integrity_chain: DevelopmentChain
+) -> None:
+    good = user.ok("doctor", "--rpc", integrity_chain.rpc).text
+    assert f"ok   rpc {integrity_chain.rpc}: " in good
+    dead = user.run("doctor", "--rpc", "http://127.0.0.1:1")
+    assert dead.code == 3
+    assert "BAD  rpc http://127.0.0.1:1" in dead.text
+
+
+def test_doctor_asks_for_no_anvil_where_no_development_chain_is(user: User) -> None:
+    assert "only `integrity chain start` needs it" in user.ok("doctor", INTEGRITY_ANVIL="/nowhere/anvil").text
+
+
+def test_the_manifest_of_another_release_beside_the_data_is_called_that(
+    release: Release, reader: User
+) -> None:
+    (reader.place / "data").mkdir()
+    (reader.place / "data.integrity").write_text("another")
+    done = reader.run("verify", "data", release.link, "--publisher", release.address)
+    assert done.code == 3
+    assert "data.integrity' is another one" in done.errors
+    damaged = reader.run("verify", "data", "--manifest", "data.integrity")
+    assert damaged.code == 2
+    assert "'data.integrity' is no well-formed manifest" in damaged.errors

@@ -122,7 +122,7 @@ def record(
 ) -> Link:
     """Record any digest as a release, as a publisher might who means ill -> its link, once final."""
     info = session.key(None)
-    link = Link(session.publishing_chain(), info.address, package, version)
+    link = Link(session.chosen_chain(), info.address, package, version)
     recorder = Recorder(session, link, version)
     signer = session.keystore.open(info, session.password)
     mined = recorder.record(signer, manifest, bytes(32), make_latest=True)

@@ -31,7 +31,7 @@ from .helpers import MIB, Release, pattern, sha256, tree_of, write_tree
 
 
 def recorded(session: Session, package: str, version: str = "1") -> bool:
-    link = Link(session.publishing_chain(), session.key(None).address, package, version)
+    link = Link(session.chosen_chain(), session.key(None).address, package, version)
     return Recorder(session, link, version).standing() is not None
 
 

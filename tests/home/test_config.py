@@ -120,10 +120,10 @@ def test_a_flag_comes_before_the_environment_and_that_before_the_file(
     assert config.nodes(3) == ("http://one", "http://two")
     assert config.nodes(3, ("http://flag",)) == ("http://flag",)
 
-    assert Session(home).publishing_chain() == 3
+    assert Session(home).chosen_chain() == 3
     monkeypatch.setenv("INTEGRITY_CHAIN", "2")
-    assert Session(home).publishing_chain() == 2
-    assert Session(home, chain_id=1).publishing_chain() == 1
+    assert Session(home).chosen_chain() == 2
+    assert Session(home, chain_id=1).chosen_chain() == 1
 
 
 def test_an_empty_environment_variable_says_nothing(
@@ -133,7 +133,7 @@ def test_an_empty_environment_variable_says_nothing(
     monkeypatch.setenv("INTEGRITY_RPC", "")
     monkeypatch.setenv("INTEGRITY_CHAIN", "")
     assert Config.load(home).nodes(3) == ("http://file",)
-    assert Session(home).publishing_chain() == 3
+    assert Session(home).chosen_chain() == 3
 
 
 @pytest.mark.parametrize("text", ["x", "1.0", "-1", "²", "٣", "0", " ", "1 2", str(2**53)])
@@ -142,18 +142,18 @@ def test_a_chain_in_the_environment_that_is_no_number_is_a_usage_error(
 ) -> None:
     monkeypatch.setenv("INTEGRITY_CHAIN", text)
     with pytest.raises(UsageError, match="INTEGRITY_CHAIN"):
-        Session(home).publishing_chain()
+        Session(home).chosen_chain()
 
 
 @pytest.mark.parametrize("chain_id", [0, -1, 2**53])
 def test_a_chain_id_that_is_none_is_a_usage_error(home: Home, chain_id: int) -> None:
     with pytest.raises(UsageError, match=str(chain_id)):
-        Session(home, chain_id=chain_id).publishing_chain()
+        Session(home, chain_id=chain_id).chosen_chain()
 
 
 def test_without_a_chain_or_a_node_what_to_add_is_said(home: Home) -> None:
     with pytest.raises(UsageError, match="no chain is named") as chain:
-        Session(home).publishing_chain()
+        Session(home).chosen_chain()
     assert "integrity chain start" in chain.value.next
     assert str(home.config_file) in chain.value.next
     with pytest.raises(NoRpc, match="chain 5") as node:

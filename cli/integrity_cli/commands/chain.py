@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -68,7 +68,31 @@ def status(*, as_json: Json = False) -> None:
 @app.command("stop")
 def stop(*, as_json: Json = False) -> None:
     """Stop it; its state is kept for the next start."""
-    _tell(_chain().stop(), as_json=as_json)
+    chain = _chain()
+    ran = chain.running
+    status = chain.stop()
+    if ran and not as_json:
+        output.say("stopped the development chain; its state is kept")
+    else:
+        _tell(status, as_json=as_json)
+
+
+@app.command("fund")
+def fund(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="Whom to give it.")],
+    *,
+    ether: Annotated[int, typer.Option(min=1, max=10**9, help="How much it then has.")] = 1000,
+    as_json: Json = False,
+) -> None:
+    """Give an account ether on the development chain, where ether costs nothing."""
+    from integrity.core.names import parse_address
+
+    account = parse_address(address)
+    _chain().fund(account, ether * 10**18)
+    if as_json:
+        output.emit({"address": account, "balance": str(ether * 10**18)})
+    else:
+        output.say(f"{account} has {ether:,} ether on the development chain now")
 
 
 @app.command("deploy")

@@ -68,7 +68,7 @@ class _Session:
         self._run("integrity publish packages --package packages --version 1.0.0")
         link = f"integrity:{chain['chain_id']}:{chain['publisher']}/packages@1.0.0"
 
-        self._title("Serve it, as any mirror could")
+        self._title("Serve it")
         with self._background("integrity serve --port 0 --json") as first_line:
             honest = json.loads(first_line)["url"]
             self._title("Somebody else gets it: another home, which is told whom to believe")

@@ -80,7 +80,7 @@ def _tell(result: Got) -> None:
         f"{result.verdict}  {output.place(result.path)}",
         f"  {output.number(header.files, 'file')}, {output.size(header.size)}, "
         f"of {record_link(result.record)}",
-        f"  against the record in {rests_on(result.record)}",
+        f"  against its record as of {rests_on(result.record)}",
     )
     for tally in result.sources:
         line = f"  from {tally.source.name}: {output.number(tally.pieces, 'piece')}, "

@@ -40,8 +40,11 @@ def _tell(verb: str, info: KeyInfo, *, as_json: bool) -> None:
 @app.command("new")
 def new(*, name: Name = None, as_json: Json = False) -> None:
     """Make a new key, encrypted with a password (asked for, or INTEGRITY_PASSWORD_FILE)."""
-    info = session().keystore.create(name, new_password(name or "to be made"))
+    given = session()
+    info = given.keystore.create(name, new_password(name or "to be made"))
     _tell("made the key", info, as_json=as_json)
+    if not as_json and given.config.default_key is not None:
+        output.note(f"another key is the default: publish with --key {info.name}")
 
 
 @app.command("list")

@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from integrity_cli import output
-from integrity_cli.options import Chain, Json, Key, Publisher, Rpc, session
+from integrity_cli.options import Chain, Json, Key, Rpc, session
 from integrity_cli.values import block_value
 
 if TYPE_CHECKING:
     from integrity.client.publishing import Published
+    from integrity.client.session import Session
+    from integrity.errors import Interrupted
 
-PathArgument = Annotated[Path, typer.Argument(help="The folder, or the single file, to publish.")]
+PathArgument = Annotated[Path, typer.Argument(help="The folder, or the single file.")]
 Package = Annotated[str, typer.Option("--package", help="The package's name: a-z 0-9 . _ -")]
-Version = Annotated[str, typer.Option("--version", help="The version; never used before.")]
+Version = Annotated[str, typer.Option("--version", help="The version, such as 1.0.0.")]
 Follow = Annotated[
     bool, typer.Option("--follow-symlinks", help="Take what symbolic links point at.")
 ]
 Meta = Annotated[
-    list[str], typer.Option("--meta", metavar="KEY=VALUE", help="A line of description.")
+    list[str],
+    typer.Option(
+        "--meta", metavar="KEY=VALUE", help="Into the manifest, as license=MIT; may be repeated."
+    ),
 ]
 NoAlso = Annotated[
     bool, typer.Option("--no-also", help="Leave out the whole-file SHA-256 of large files.")
@@ -45,7 +50,7 @@ def publish(
     no_also: NoAlso = False,
     wait: Annotated[bool, typer.Option(help="Return once the record is final.")] = True,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show manifest, gas and fee; send nothing.")
+        bool, typer.Option("--dry-run", help="Show the manifest's digest, and what it would cost.")
     ] = False,
     sidecar: Annotated[bool, typer.Option(help="Write NAME.integrity beside the folder.")] = True,
     as_json: Json = False,
@@ -53,12 +58,16 @@ def publish(
     """Publish a folder: hash it, keep it servable, and record it on the chain."""
     from integrity.client.publishing import publish as run
 
-    with output.progress(quiet=as_json) as report:
-        result = run(
-            session(rpc=rpc, chain=chain, publisher=publisher), path, package, version,
-            key=key, make_latest=latest, follow_symlinks=follow_symlinks, meta=_meta(meta),
-            whole_digests=not no_also, wait=wait, dry_run=dry_run, sidecar=sidecar, report=report,
-        )  # fmt: skip
+    given = session(rpc=rpc, chain=chain, publisher=publisher)
+    try:
+        with output.progress(quiet=as_json) as report:
+            result = run(
+                given, path, package, version,
+                key=key, make_latest=latest, follow_symlinks=follow_symlinks, meta=_meta(meta),
+                whole_digests=not no_also, wait=wait, dry_run=dry_run, sidecar=sidecar, report=report,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        raise _interrupted(given, package, version) from None
     if as_json:
         output.emit(_value(result))
     else:
@@ -70,7 +79,9 @@ def manifest(
     package: Package,
     version: Version,
     *,
-    publisher: Publisher = None,
+    publisher: Annotated[
+        str | None, typer.Option(metavar="0x…", help="Who publishes [default: the key's address].")
+    ] = None,
     key: Key = None,
     follow_symlinks: Follow = False,
     meta: Meta = [],
@@ -99,8 +110,29 @@ def _meta(items: list[str]) -> dict[str, str]:
     pairs = [item.partition("=") for item in items]
     for item, (key, equals, _) in zip(items, pairs, strict=True):
         if not key or not equals:
-            raise UsageError(f"--meta takes KEY=VALUE, not {item!r}")
-    return {key: value for key, _, value in pairs}
+            raise UsageError(f"--meta takes KEY=VALUE, not {item!r}", next="As --meta license=MIT.")
+    found = {key: value for key, _, value in pairs}
+    if len(found) < len(pairs):
+        raise UsageError("--meta names a key twice", next="Give each key one value.")
+    return found
+
+
+def _interrupted(given: Session, package: str, version: str) -> Interrupted:
+    """What Ctrl-C left behind: perhaps a transaction that was signed and sent."""
+    from integrity.chain.journal import Journal
+    from integrity.errors import Interrupted
+
+    for entry in Journal(given.home.journal).all():
+        if entry.purpose.split()[3:5] == [package, version]:
+            return Interrupted(
+                f"interrupted; the transaction {entry.hash} was signed, and may be recorded",
+                next="Run the same command again: it goes on with that one, and pays for no second.",
+                evidence={"transaction": entry.hash},
+            )
+    return Interrupted(
+        "interrupted; no transaction is under way",
+        next="Run the same command again; what is recorded already is not sent again.",
+    )
 
 
 def _value(result: Published) -> dict[str, Any]:
@@ -132,7 +164,7 @@ def _tell(result: Published) -> None:
     for warning in result.warnings:
         output.note(f"warning: {warning}")
     what = f"{output.number(result.files, 'file')}, {output.size(result.size)}"
-    if result.dry_run:
+    if result.dry_run and not result.already:
         output.say(f"would publish  {result.link}", f"  {what}")
     elif result.already:
         output.say(f"published before, the very same  {result.link}", f"  {what}")
@@ -140,10 +172,11 @@ def _tell(result: Published) -> None:
         output.say(f"published  {result.link}", f"  {what}")
     output.say(f"  manifest {result.manifest.hex()}", f"  content  {result.content}")
     if result.block is not None and result.transaction is not None:
-        state = "final" if result.final else "not final yet"
+        state = "final" if result.final else "not waited for until it is final"
         output.say(
             f"  record   release {result.sequence} in block {result.block.number} ({state}), "
             f"transaction 0x{result.transaction.hex()}"
         )
     if result.gas_used is not None and result.fee is not None:
-        output.say(f"  fee      {result.fee / 10**18:.6f} ether ({result.gas_used:,} gas)")
+        about = "about " if result.dry_run else ""
+        output.say(f"  fee      {about}{result.fee / 10**18:.6f} ether ({result.gas_used:,} gas)")

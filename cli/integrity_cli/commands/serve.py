@@ -26,7 +26,10 @@ def serve(
         if as_json:
             output.emit({"url": url})
         else:
-            output.say(f"serving {output.number(len(store.releases()), 'release')} at {url}")
+            count = len(store.releases())
+            output.say(f"serving {output.number(count, 'release')} at {url}")
+            if not count:
+                output.note("nothing was published from this home yet; what is, is served at once")
 
     with Store(session().home.store) as store:
         run(store, host, port, ready)

@@ -6,7 +6,7 @@ import datetime as dt
 
 from integrity_cli import output
 from integrity_cli.options import Json, LinkText, Publisher, Rpc, known, session
-from integrity_cli.values import block_value, record_link, rests_on
+from integrity_cli.values import as_of, block_value, record_link, rests_on
 
 
 def _time(seconds: int) -> str:
@@ -100,11 +100,13 @@ def log(
             "basis": found.basis,
         })  # fmt: skip
         return
+    width = max((len(entry.version) for entry in found.releases), default=0)
     for entry in found.releases:
         marks = ("  latest" if entry.latest else "") + (
             f"  REVOKED ({entry.revoked})" if entry.revoked else ""
         )
         output.say(
-            f"{entry.sequence:>5}  {entry.version}  {_time(entry.published_at)}  "
+            f"{entry.sequence:>5}  {entry.version:<{width}}  {_time(entry.published_at)}  "
             f"{entry.manifest.hex()}{marks}"
         )
+    output.say(f"as of {as_of(found.block, parsed.chain_id, found.basis)}")

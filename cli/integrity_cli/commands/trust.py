@@ -32,7 +32,7 @@ def add(
     from integrity.trust import TrustedPublisher
 
     given = session(chain=chain)
-    entry = TrustedPublisher(alias, given.publishing_chain(), parse_address(publisher))
+    entry = TrustedPublisher(alias, given.chosen_chain(), parse_address(publisher))
     given.trust.add(entry)
     if as_json:
         output.emit(_value(entry))
@@ -50,7 +50,7 @@ def list_trusted(*, as_json: Json = False) -> None:
     for entry in entries:
         output.say(f"{entry.alias}  {entry.publisher}  chain {entry.chain_id}")
     if not entries:
-        output.note("nobody yet; `integrity trust add ALIAS ADDRESS` adds a publisher")
+        output.note("nobody yet; `integrity trust add ALIAS ADDRESS --chain ID` adds a publisher")
 
 
 @app.command("remove")

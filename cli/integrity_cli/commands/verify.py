@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from integrity_cli import output
-from integrity_cli.options import From, Json, Publisher, Rpc, known, session
+from integrity_cli.options import Json, Publisher, Rpc, known, session
 from integrity_cli.values import record_link, record_value, rests_on
 
 if TYPE_CHECKING:
@@ -27,7 +27,10 @@ def verify(
     manifest: Annotated[
         Path | None, typer.Option(help="Check against this manifest file, without any chain.")
     ] = None,
-    sources: From = [],
+    sources: Annotated[
+        list[str],
+        typer.Option("--from", metavar="URL", help="A gateway to fetch the manifest from."),
+    ] = [],
     publisher: Publisher = None,
     rpc: Rpc = [],
     as_json: Json = False,
@@ -88,7 +91,7 @@ def _tell(result: Verification, path: Path) -> None:
     output.say(f"{result.verdict}  {path}")
     output.say(f"  {output.number(result.files, 'file')}, {output.size(result.size)}")
     if result.record is not None:
-        output.say(f"  against the record in {rests_on(result.record)}")
+        output.say(f"  against its record as of {rests_on(result.record)}")
     else:
         header = result.header
         output.say(
