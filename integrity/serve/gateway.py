@@ -7,16 +7,20 @@ changed since is as good as absent. Nothing is looked up by name, so no path lea
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from aiohttp import web
 
 from integrity.core.cid import Cid, parse_cid
 from integrity.core.dagpb import BLOCK_LIMIT
-from integrity.disk.system import read_at
 from integrity.errors import FormatError, HashUnsupported, StoreError
 from integrity.store.reading import Block, BlockReader, InFile, InMemory
+
+_T = TypeVar("_T")
 
 RAW = "application/vnd.ipld.raw"
 PROBE = "bafkqaaa"
@@ -60,11 +64,8 @@ async def _block(request: web.Request) -> web.StreamResponse:
     known = request.headers.get("if-none-match", "").strip()
     if _matches(known, etag):
         return web.Response(status=304, headers=_headers(text, str(cid)))
-    loop = asyncio.get_running_loop()
     try:
-        block = await loop.run_in_executor(
-            request.app[_POOL], request.app[_READER].open, cid.digest
-        )
+        block = await _off(request, lambda: request.app[_READER].open(cid.digest))
     except StoreError as error:
         return _text(500, error.message)
     if block is None:
@@ -106,6 +107,8 @@ async def _answer(request: web.Request, cid: Cid, block: Block) -> web.StreamRes
         return _text(410, f"{cid} is larger than a block may be")
     # A range is defined for GET alone (RFC 9110, section 14.2).
     asked = request.headers.get("range") if request.method == "GET" else None
+    if request.headers.get("if-range", f'"{cid}.raw"').strip() != f'"{cid}.raw"':
+        asked = None  # of something else than what the client has (RFC 9110, section 13.1.5)
     span = _span(asked, block.length)
     headers = _headers(str(cid), str(cid))
     if span is None:
@@ -114,35 +117,55 @@ async def _answer(request: web.Request, cid: Cid, block: Block) -> web.StreamRes
     first, length, status = span
     if status == 206:
         headers["Content-Range"] = f"bytes {first}-{first + length - 1}/{block.length}"
-    if isinstance(block, InMemory):
-        body = block.data[first : first + length]
-        return web.Response(status=status, body=body, headers=headers)
+    if isinstance(block, InMemory) or status == 206:
+        data = block.data if isinstance(block, InMemory) else await _off(request, block.checked)
+        if data is None:
+            return _text(404, f"{cid} is not here")
+        return web.Response(status=status, body=data[first : first + length], headers=headers)
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = length
     await response.prepare(request)
-    sent = request.method == "HEAD" or await _send(response, block, first, length)
-    if not sent and request.transport is not None:
+    sent = request.method == "HEAD" or await _send(request, response, block)
+    if sent:
+        await response.write_eof()
+    elif request.transport is not None:
         request.transport.abort()
-    await response.write_eof()
     return response
 
 
-async def _send(response: web.StreamResponse, block: InFile, first: int, length: int) -> bool:
-    """A stretch of the block in portions; the last one only if the file has not changed meanwhile.
+async def _send(request: web.Request, response: web.StreamResponse, block: InFile) -> bool:
+    """The block in portions; the last one only if all of them have the digest together.
 
     So bytes that were overwritten never make up a complete answer. They are copied and not handed to
     ``sendfile``, which gives the socket the file's own pages: what is written to the file then still
     reaches a client who has not read them yet, long after anybody could look.
     """
+    sha256 = hashlib.sha256()
     sent = 0
-    while sent < length:
-        data = bytearray(min(_PORTION, length - sent))
-        whole = read_at(block.fd, memoryview(data), block.offset + first + sent) == len(data)
+
+    def portion() -> bytes:
+        try:
+            data = block.read(sent, min(_PORTION, block.length - sent))
+        except OSError:
+            return b""
+        sha256.update(data)
+        return data
+
+    while sent < block.length:
+        data = await _off(request, portion)
         sent += len(data)
-        if not whole or (sent == length and not block.unchanged()):
+        if not data or (sent == block.length and sha256.digest() != block.digest):
             return False
-        await response.write(data)
+        try:
+            await response.write(data)
+        except ConnectionError:  # the client has gone
+            return False
     return True
+
+
+async def _off(request: web.Request, work: Callable[[], _T]) -> _T:
+    """Do what reads and hashes beside the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(request.app[_POOL], work)
 
 
 def _span(header: str | None, length: int) -> tuple[int, int, int] | None:

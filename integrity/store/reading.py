@@ -1,8 +1,9 @@
 """Blocks out of the store, hashed before they are first given out.
 
-Once this process has hashed a piece, the same bytes may be sent straight from the file while its
-stat does not change. A file touched within the last second is always hashed again, as a second
-write in the same tick of the clock would not show in its stat.
+Once this process has hashed a piece, it may be sent in portions while the file's stat does not
+change, and is hashed once more on the way: a write through a memory map moves no time stamp. A file
+touched within the last second is always hashed before, as a second write in the same tick of the
+clock would not show in its stat.
 """
 
 from __future__ import annotations
@@ -40,16 +41,27 @@ class InMemory:
 
 @dataclass(slots=True)
 class InFile:
-    """A block that this process hashed before, in an open file that has not changed since."""
+    """A block that this process hashed before, in an open file that has not changed since, as far
+    as its stat tells. Whoever sends it hashes what is sent.
+    """
 
     fd: int
     offset: int
     length: int
-    expected: Signature
+    digest: bytes
 
-    def unchanged(self) -> bool:
-        """Asked again after reading: only then were the right bytes read."""
-        return signature(os.fstat(self.fd)) == self.expected
+    def read(self, first: int, length: int) -> bytes:
+        """A stretch of the block, shorter when the file ends; raises OSError."""
+        buffer = bytearray(length)
+        return bytes(buffer[: read_at(self.fd, memoryview(buffer), self.offset + first)])
+
+    def checked(self) -> bytes | None:
+        """The whole block, or None when it is not what it was."""
+        try:
+            data = self.read(0, self.length)
+        except OSError:
+            return None
+        return data if hashlib.sha256(data).digest() == self.digest else None
 
     def close(self) -> None:
         os.close(self.fd)
@@ -96,7 +108,7 @@ class BlockReader:
             key = (digest, place.path, place.offset)
             if self._hashed.get(key) == now:
                 keep = True
-                return InFile(fd, place.offset, place.length, now)
+                return InFile(fd, place.offset, place.length, digest)
             data = self._read_checked(fd, digest, place)
             if data is None:
                 return None

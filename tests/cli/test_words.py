@@ -217,7 +217,10 @@ def test_doctor_asks_the_node_that_is_named_to_it(
 
 
 def test_doctor_asks_for_no_anvil_where_no_development_chain_is(user: User) -> None:
-    assert "only `integrity chain start` needs it" in user.ok("doctor", INTEGRITY_ANVIL="/nowhere/anvil").text
+    assert (
+        "only `integrity chain start` needs it"
+        in user.ok("doctor", INTEGRITY_ANVIL="/nowhere/anvil").text
+    )
 
 
 def test_the_manifest_of_another_release_beside_the_data_is_called_that(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import mmap
 import os
 import random
 import socket
+import tempfile
 import threading
 from pathlib import Path
 
@@ -120,6 +122,33 @@ def test_threat_45_bytes_overwritten_before_the_client_read_them_never_arrive(
         reply = receive(connection)
     assert reply.status == 200
     assert len(reply.body) < size or reply.body == data
+
+
+@pytest.mark.parametrize("place", ["/dev/shm", None], ids=["tmpfs", "disk"])
+def test_threat_45_a_write_through_a_memory_map_which_moves_no_time_stamp_is_not_served(
+    tmp_path: Path, place: str | None
+) -> None:
+    data = pattern(MIB)
+    with tempfile.TemporaryDirectory(dir=place or tmp_path) as folder:
+        file = Path(folder) / "release" / "file"
+        file.parent.mkdir()
+        file.write_bytes(data)
+        with file.open("r+b") as opened, mmap.mmap(opened.fileno(), 0) as mapped:
+            mapped[0] = data[0]  # from here on its page is dirty, and its times stand still
+            home = Home.at(tmp_path / "home")
+            put(home, file.parent, {})
+            wait_until_settled(file)
+            with ServedHome(home) as served:
+                for _ in range(2):
+                    assert ask(served.url, url_of(data)).body == data
+                before = file.stat()
+                mapped[MIB - 1] ^= 1
+                assert place is None or file.stat().st_mtime_ns == before.st_mtime_ns
+                answer = ask(served.url, url_of(data))
+                assert answer.status == 404 or len(answer.body) < MIB
+                assert ask(served.url, url_of(data), Range="bytes=0-9").status in {404, 206}
+                partial = ask(served.url, url_of(data), Range=f"bytes={MIB - 9}-")
+                assert partial.status == 404 or partial.body == data[-9:]
 
 
 def test_threat_45_a_file_rewritten_again_and_again_is_never_served_wrong(tmp_path: Path) -> None:

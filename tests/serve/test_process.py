@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -169,3 +170,30 @@ def test_a_damaged_store_is_said_before_anything_is_served(home: Home) -> None:
         env=environment(home), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (run.returncode, json.loads(run.stdout)["error"]["name"]) == (3, "StoreError")
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"GET * HTTP/1.1\r\n\r\n",
+        b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\nzz", b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx",
+        b"\x16\x03\x01\x02\x00", b"",
+    ],
+)  # fmt: skip
+def test_what_is_no_http_is_no_noise(start: Start, request_bytes: bytes) -> None:
+    server = start()
+    connection = connect(server.url)
+    connection.sendall(request_bytes)
+    connection.shutdown(socket.SHUT_WR)
+    receive(connection)
+    assert server.end(signal.SIGTERM) == (0, "", "")
+
+
+@pytest.mark.parametrize("host", ["a..b", "\udcff", "nowhere.invalid", "256.1.1.1"])
+def test_an_address_that_is_none_is_refused(home: Home, host: str) -> None:
+    done = subprocess.run(
+        [os.fsencode(part) for part in command("--port", "0", "--host", host)],
+        capture_output=True, check=False, env=environment(home),
+    )  # fmt: skip
+    assert (done.returncode, b"Traceback" in done.stderr) == (2, False), done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 from integrity.core.manifest import FileEntry
 from integrity.core.pieces import piece_digest
 from integrity.disk.building import Naming, ReleaseBuilder
-from integrity.disk.system import Signature, read_at
+from integrity.disk.system import Signature
 from integrity.store.database import Store
 from integrity.store.reading import BlockReader, InMemory
 
@@ -56,9 +56,7 @@ def read(reader: BlockReader, wanted: bytes) -> bytes | None:
     try:
         if isinstance(block, InMemory):
             return block.data
-        buffer = bytearray(block.length)
-        got = read_at(block.fd, memoryview(buffer), block.offset)
-        return bytes(buffer[:got]) if block.unchanged() else None
+        return block.checked()
     finally:
         block.close()
 

@@ -151,9 +151,9 @@ def test_threat_45_a_change_after_opening_shows_when_it_was_sent(
     assert read(reader, piece(TOOL, 0)) is not None
     block = reader.open(piece(TOOL, 0))
     assert isinstance(block, InFile)
-    assert block.unchanged()
+    assert block.checked() == TOOL[:MIB]
     rewrite_with_old_times(folder / "tool")
-    assert not block.unchanged()
+    assert block.checked() is None
     block.close()
 
 
