@@ -21,6 +21,15 @@ _NONCE_TAKEN = (
 )
 SEQUENCE_CONFLICT = "SequenceConflict"
 
+_ASKS_THE_CHAIN = {"eth_estimateGas", "eth_sendRawTransaction"}
+OF_THE_TRANSACTION = {3, -32000, -32003}
+"""Codes by which a node speaks of the transaction: reverted (geth), invalid input, rejected (EIP-1474)."""
+
+_NOT_TAKEN = (
+    "underpriced", "less than block base fee", "fee cap", "gas limit", "intrinsic gas", "gas too low",
+    "exceeds", "oversized", "max init", "invalid sender", "invalid chain", "not supported", "reverted",
+)  # fmt: skip
+
 
 def sent_before(error: TransactionRefused) -> bool:
     """Whether the node has these very bytes already (geth, anvil, Besu word it differently)."""
@@ -52,9 +61,12 @@ class Refusals:
             if item["type"] == "error"
         }
 
-    def translated(self, error: RpcError, sender: str) -> ReleaseExists | TransactionRefused:
+    def translated(
+        self, error: RpcError, sender: str
+    ) -> ReleaseExists | TransactionRefused | RpcError:
         """The error of ours that says what the node said. ``evidence["error"]`` is the contract's
-        own name of it, when the contract refused.
+        own name of it, when the contract refused. The node's own trouble (a rate limit, an
+        internal error) is no refusal and stays what it is: nothing is known then.
         """
         raw = _bytes(error.data)
         item = self._errors.get(raw[:4])
@@ -62,7 +74,12 @@ class Refusals:
             return _of_registry(item, raw[4:])
         if "insufficient funds" in error.said.lower():
             return no_funds(sender)
-        return TransactionRefused(f"the chain refuses the transaction: {error.said[:500]}")
+        if error.method not in _ASKS_THE_CHAIN or error.code not in OF_THE_TRANSACTION:
+            return error
+        refused = TransactionRefused(f"the chain refuses the transaction: {error.said[:500]}")
+        if error.method == "eth_estimateGas" or sent_before(refused) or nonce_taken(refused):
+            return refused
+        return refused if any(text in error.said.lower() for text in _NOT_TAKEN) else error
 
 
 def _of_registry(item: Mapping[str, Any], data: bytes) -> ReleaseExists | TransactionRefused:

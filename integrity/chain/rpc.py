@@ -33,10 +33,11 @@ _URL = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)?(?:[^/?#]*@)?([^/?#]*)(.*)
 
 
 class RpcError(RpcUnavailable):
-    """The node answered with a JSON-RPC error; ``said``, ``code`` and ``data`` are its own."""
+    """The node answered ``method`` with a JSON-RPC error; ``said``, ``code`` and ``data`` are its own."""
 
-    def __init__(self, message: str, said: str, code: int, data: object) -> None:
+    def __init__(self, message: str, method: str, said: str, code: int, data: object) -> None:
         super().__init__(message)
+        self.method = method
         self.said = said
         self.code = code
         self.data = data
@@ -115,7 +116,8 @@ class JsonRpc:
             if isinstance(error, dict):
                 message, data = str(error.get("message", "")), error.get("data")
                 code = error["code"] if isinstance(error.get("code"), int) else 0
-            raise RpcError(f"{self.name} refused {method}: {message[:500]}", message, code, data)
+            shown = f"{self.name} refused {method}: {message[:500]}"
+            raise RpcError(shown, method, message, code, data)
         if "result" not in answer:
             raise RpcAnswerInvalid(f"{self.name} answered {method} with neither result nor error")
         return answer["result"]

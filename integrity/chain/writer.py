@@ -17,7 +17,13 @@ from web3.types import RPCEndpoint, RPCResponse
 
 from integrity.chain.artifact import load_artifact
 from integrity.chain.journal import Entry, Journal, publish_purpose
-from integrity.chain.refusals import SEQUENCE_CONFLICT, Refusals, nonce_taken, sent_before
+from integrity.chain.refusals import (
+    OF_THE_TRANSACTION,
+    SEQUENCE_CONFLICT,
+    Refusals,
+    nonce_taken,
+    sent_before,
+)
 from integrity.chain.rpc import JsonRpc, RpcError
 from integrity.core.registry import CREATE2_PROXY
 from integrity.errors import RpcAnswerInvalid, RpcUnavailable, TransactionRefused, Unfinalized
@@ -149,6 +155,10 @@ class ChainWriter:
         if not self._can_still_be_mined(entry):
             self._journal.remove(entry.hash)
             return None
+        with _Signed(entry):
+            return self._deliver(entry, call, signer)
+
+    def _deliver(self, entry: Entry, call: Call, signer: Signer) -> Mined | None:
         try:
             accepted = self._broadcast(entry)
         except TransactionRefused:
@@ -168,7 +178,8 @@ class ChainWriter:
             _check_outrun(error)
             return None
         self._journal.add(entry)
-        return self._follow(entry, accepted=self._broadcast(entry))
+        with _Signed(entry):
+            return self._follow(entry, accepted=self._broadcast(entry))
 
     def _follow(self, entry: Entry, *, accepted: bool) -> Mined | None:
         mined = self._wait_mined(entry) if accepted else None
@@ -298,7 +309,13 @@ class ChainWriter:
             try:
                 block = self._w3.eth.get_block(HexStr("0x" + receipt.block_hash.hex()))
             except BlockNotFound:
-                return None
+                again = self._receipt(tx_hash)
+                if again is None or again.block_hash != receipt.block_hash:
+                    return None  # a reorganisation came in between
+                raise RpcAnswerInvalid(
+                    f"{self._name} has no block 0x{receipt.block_hash.hex()}, in which it says that "
+                    f"the transaction {tx_hash} is"
+                ) from None
             block_time = _whole(block["timestamp"])
         return Mined(
             bytes.fromhex(tx_hash[2:]),
@@ -320,9 +337,10 @@ class ChainWriter:
         entry = next((entry for entry in self._journal.all() if entry.hash == tx_hash), None)
         seen = time.monotonic()
         while True:
-            with self._translated(""):
-                final = _whole(self._w3.eth.get_block("finalized")["number"])
-            found = self._mined(tx_hash)
+            with _Signed(entry):
+                with self._translated(""):
+                    final = _whole(self._w3.eth.get_block("finalized")["number"])
+                found = self._mined(tx_hash)
             now = time.monotonic()
             if found is not None:
                 seen = now
@@ -389,14 +407,36 @@ class _Provider(JSONBaseProvider):
         for pause in _RETRY_PAUSES:
             try:
                 return self._asked(method, params)
-            except RpcError:
-                raise
+            except RpcError as error:
+                if error.code in OF_THE_TRANSACTION:
+                    raise
+                time.sleep(pause)
             except RpcUnavailable:
                 time.sleep(pause)
         return self._asked(method, params)
 
     def _asked(self, method: RPCEndpoint, params: Any) -> RPCResponse:
         return {"jsonrpc": "2.0", "id": 0, "result": self.rpc.call(method, *params)}
+
+
+class _Signed:
+    """Around what follows a signature: when a node fails then, nobody knows whether it passed the
+    transaction on, and the error says what to do about that.
+    """
+
+    def __init__(self, entry: Entry | None) -> None:
+        self._entry = entry
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
+        if self._entry is not None and isinstance(error, RpcUnavailable):
+            error.evidence.setdefault("transaction", self._entry.hash)
+            error.next = (
+                f"The transaction {self._entry.hash} is signed and may be recorded all the same. Run "
+                "the same command again, with the same files: it goes on with that one."
+            )
 
 
 class _Translation:

@@ -176,8 +176,8 @@ def test_a_damaged_store_is_said_before_anything_is_served(home: Home) -> None:
     "request_bytes",
     [
         b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"GET * HTTP/1.1\r\n\r\n",
-        b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n"
-        b"Transfer-Encoding: chunked\r\n\r\nzz", b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx",
+        b"nonsense\r\n\r\n", (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\nzz"), b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx",
         b"\x16\x03\x01\x02\x00", b"",
     ],
 )  # fmt: skip
