@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import filelock
 import platformdirs
 
 from integrity.core.links import CHAIN_ID_LIMIT
 from integrity.disk.files import write_whole
-from integrity.errors import DiskError, NoRpc, UsageError
+from integrity.errors import DiskError, Locked, NoRpc, PathRefused, UsageError
 
 APP = "integrity"
+_LOCK_SECONDS = 30
 _CHAIN_ID = re.compile(r"[1-9][0-9]{0,15}")
 
 
@@ -67,6 +70,16 @@ class Home:
     @property
     def journal(self) -> Path:
         return self.data_folder / "journal"
+
+    def refuse_inside(self, root: Path) -> None:
+        """Raises PathRefused when a folder to be published holds this home: its keys would go out."""
+        top = Path(os.path.realpath(root))
+        for own in (self.keys, self.data_folder, self.config_folder):
+            if Path(os.path.realpath(own)).is_relative_to(top):
+                raise PathRefused(
+                    f"{str(root)!r} holds this home ({own}), with its keys and settings",
+                    next="Publish another folder, or move the home with INTEGRITY_HOME.",
+                )
 
     def scratch_folder(self) -> Path:
         """A folder for temporary data, beside the store so that it has the store's room. Raises
@@ -135,20 +148,40 @@ def parse_chain_id(text: str) -> int | None:
     return int(text) if _CHAIN_ID.fullmatch(text) and is_chain_id(int(text)) else None
 
 
+@contextlib.contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Around reading, changing and writing a file of settings, one process at a time: no change gets
+    lost. Raises Locked or DiskError.
+    """
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=_LOCK_SECONDS)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise Locked(f"another process is changing {path}") from error
+    except OSError as error:
+        raise DiskError(f"cannot write {path}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def set_config(home: Home, changes: Mapping[str, Any]) -> None:
     """Set top-level settings and, under ``chains``, those of single chains; keeps the rest as it is."""
     import tomlkit  # only those who write need it
 
-    Config.load(home)  # a broken file is not written over
-    document = tomlkit.parse(read_text(home.config_file))
-    for key, value in changes.items():
-        if key != "chains":
-            document[key] = value
-            continue
-        chains = subtable(document, "chains", is_super_table=True)
-        for chain_id, settings in value.items():
-            subtable(chains, str(chain_id)).update(settings)
-    write_settings(home.config_file, tomlkit.dumps(document))
+    with changing(home.config_file):
+        Config.load(home)  # a broken file is not written over
+        document = tomlkit.parse(read_text(home.config_file))
+        for key, value in changes.items():
+            if key != "chains":
+                document[key] = value
+                continue
+            chains = subtable(document, "chains", is_super_table=True)
+            for chain_id, settings in value.items():
+                subtable(chains, str(chain_id)).update(settings)
+        write_settings(home.config_file, tomlkit.dumps(document))
 
 
 def subtable(parent: Any, name: str, *, is_super_table: bool = False) -> Any:
@@ -188,6 +221,8 @@ def load_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise _broken(path, f"is not TOML: {error}") from error
+    except RecursionError:
+        raise _broken(path, "is nested too deep") from None
 
 
 def _broken(path: Path, what: str) -> UsageError:

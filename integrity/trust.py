@@ -15,6 +15,7 @@ from integrity.core.names import parse_address
 from integrity.errors import AddressMalformed, UsageError
 from integrity.home import (
     Home,
+    changing,
     is_chain_id,
     load_toml,
     read_text,
@@ -95,10 +96,14 @@ class TrustStore:
 
     def add(self, entry: TrustedPublisher) -> None:
         """Add an entry; an alias that means somebody else already is refused (UsageError)."""
-        import tomlkit  # only those who write need it
-
         if not _ALIAS.fullmatch(entry.alias):
             raise UsageError(f"not an alias: {entry.alias[:80]!r}", next=_ALIAS_RULE)
+        with changing(self._path):
+            self._add(entry)
+
+    def _add(self, entry: TrustedPublisher) -> None:
+        import tomlkit
+
         for known in self.all():
             if known == entry:
                 return
@@ -118,8 +123,10 @@ class TrustStore:
         """Take an entry out and return it; raises UsageError when there is none."""
         import tomlkit  # only those who write need it
 
-        entry = self.find(alias)
-        document = tomlkit.parse(read_text(self._path))
-        del document["publishers"][alias]
-        write_settings(self._path, tomlkit.dumps(document))
+        self.find(alias)  # a home that has nothing gets no file for that
+        with changing(self._path):
+            entry = self.find(alias)
+            document = tomlkit.parse(read_text(self._path))
+            del document["publishers"][alias]
+            write_settings(self._path, tomlkit.dumps(document))
         return entry

@@ -73,7 +73,6 @@ def main() -> None:
     """Run a command. 0 done or verified, 2 usage or refused, 3 could not check, 4 does not verify,
     130 Ctrl-C; 1 is left to a crash, so that none is taken for a verdict.
     """
-    output.prepare()
     try:
         code = _run(as_json="--json" in sys.argv)
     except (BrokenPipeError, SystemExit):
@@ -86,6 +85,7 @@ def main() -> None:
 
 def _run(*, as_json: bool) -> int:
     try:
+        output.prepare()
         code = app(standalone_mode=False)
         if code == _INTERRUPTED:
             raise KeyboardInterrupt  # typer took it, and answers with the code alone

@@ -48,6 +48,13 @@ LinkText = Annotated[
 ]
 
 
+def path(text: str) -> Path:
+    """A path as it was given. The empty text is none: Python would take it for this folder."""
+    if not text:
+        raise typer.BadParameter("an empty path; write . for this folder")
+    return Path(text)
+
+
 def session(
     *, rpc: list[str] | None = None, chain: int | None = None, publisher: str | None = None
 ) -> Session:

@@ -20,13 +20,31 @@ if TYPE_CHECKING:
     from integrity.ports import Progress, Report
 
 
+_gone: list[str] = []
+"""Not empty once nobody takes what is written to stdout."""
+
+
 def escape(text: str) -> str:
     """Text that moves no cursor and hides nothing: what is not printable is shown by its number."""
     return "".join(char if char.isprintable() else f"\\u{{{ord(char):x}}}" for char in text)
 
 
 def prepare() -> None:
-    """Show what the terminal's own encoding lacks by its number, rather than crash on it."""
+    """Show what the terminal's own encoding lacks by its number, rather than crash on it. Raises
+    DiskError when stdout is closed: whatever was done would be told to nobody.
+    """
+    for number in range(3):  # else the next file that is opened takes the place of a closed one
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process lives
+    if sys.stdout is None:
+        from integrity.errors import DiskError
+
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        raise DiskError("stdout is closed", next="Run it again with somewhere to write to.")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -54,6 +72,7 @@ def finish() -> None:
 
 def abandon() -> None:
     """Let go of streams that take no more, so that nothing fails on them at the end."""
+    _gone.append("stdout")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
@@ -71,8 +90,9 @@ def say(*lines: str) -> None:
 
 
 def note(line: str) -> None:
-    """A line for people on stderr: what is going on, or a warning."""
-    sys.stderr.write(escape(line) + "\n")
+    """A line for people on stderr: what is going on, or a warning. Nobody has to hear it."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(escape(line) + "\n")
 
 
 def emit(value: Mapping[str, Any]) -> None:
@@ -96,8 +116,12 @@ def emit_bytes(chunks: Iterator[bytes]) -> None:
 def fail(error: IntegrityError, *, as_json: bool) -> None:
     """Say what went wrong: to what, why, and what to do next."""
     if as_json:
-        emit({"error": error_value(error)})
-        return
+        from integrity.errors import DiskError
+
+        with contextlib.suppress(DiskError):
+            if not _gone:  # stdout takes something
+                emit({"error": error_value(error)})
+                return
     note(f"integrity: {error.message}")
     for cause in error.causes:
         note(f"  - {cause}")

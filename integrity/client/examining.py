@@ -16,7 +16,7 @@ from integrity.chain.rpc import shown_url
 from integrity.client.session import Session
 from integrity.devchain.anvil import find_anvil
 from integrity.devchain.chain import DevelopmentChain
-from integrity.errors import ChainToolMissing, IntegrityError
+from integrity.errors import ChainToolMissing, IntegrityError, UnavailableError
 from integrity.ports import ChainReader
 from integrity.store.database import Store
 from integrity.verifier.record import check_chain, check_code
@@ -121,9 +121,15 @@ def _hashing() -> str:
 
 
 def _development(session: Session) -> str:
-    status = DevelopmentChain(session.home).status()
+    chain = DevelopmentChain(session.home)
+    status = chain.status()
     if not status.running:
         return "not running (`integrity chain start` starts it)"
+    if not chain.ticks:
+        raise UnavailableError(
+            "its blocks stand still, so that nothing becomes final",
+            next="`integrity chain start` makes them go on.",
+        )
     return f"at {status.rpc}, block {status.block}, finalized {status.finalized}"
 
 

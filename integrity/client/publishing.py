@@ -69,6 +69,7 @@ def publish(
     Raises ReleaseExists, SourceChanged, PathRefused, UnsafePath, KeyRefused, TransactionRefused,
     ChainMismatch, RegistryMismatch, RpcUnavailable or Unfinalized.
     """
+    session.home.refuse_inside(path)
     info = session.key(key)
     publisher = parse_address(session.named_publisher or info.address)
     naming = Naming(publisher, package, version, meta or {})

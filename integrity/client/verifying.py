@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,13 @@ from integrity.core.links import Link
 from integrity.core.manifest import Header
 from integrity.disk.comparing import Comparison, Problem
 from integrity.disk.system import Signature
-from integrity.errors import FormatError, IntegrityError, SourcesUnavailable, UsageError
+from integrity.errors import (
+    FormatError,
+    IntegrityError,
+    SourcesUnavailable,
+    StoreError,
+    UsageError,
+)
 from integrity.fetch.engine import Fetcher
 from integrity.ports import Progress, Report, Source
 from integrity.verifier.content import manifest_digest
@@ -144,7 +151,7 @@ def _bring(
     if session.home.store.is_file():
         from integrity.store.database import Store
 
-        with Store(session.home.store) as store:
+        with contextlib.suppress(StoreError), Store(session.home.store) as store:
             if file.take(store.node, digest) and _digest(file) == digest:
                 return
     if not fetcher.tallies:

@@ -75,6 +75,11 @@ class AnvilProcess:
         except psutil.Error:
             return None
 
+    @property
+    def ticks(self) -> bool:
+        """Whether the process that makes its blocks runs."""
+        return any(True for _ in self._found(self._is_ticker))
+
     def start(self) -> None:
         """Bring up what does not run yet. Raises ChainToolMissing, RpcUnavailable or DiskError."""
         if self.pid is None:
@@ -83,7 +88,7 @@ class AnvilProcess:
                 _end(process)
             self._spawn_anvil()
         pid = self.pid
-        if pid is not None and not list(self._found(self._is_ticker)):
+        if pid is not None and not self.ticks:
             command = [*_TICKER, self.rpc, str(pid), f"{self._seconds:g}", str(self._owner or 0)]
             self._spawn(command, "ab")
 
@@ -91,10 +96,9 @@ class AnvilProcess:
         """End both, if they run; the state is written."""
         for process in self._found(self._is_ticker):
             process.terminate()
-        pid = self.pid
-        if pid is not None:
+        for process in self._found(self._is_anvil):
             with contextlib.suppress(psutil.NoSuchProcess):
-                _end(psutil.Process(pid))
+                _end(process)
 
     def wait_until(self, ready: Callable[[], bool]) -> None:
         """Until a question to the chain has the answer yes. Raises RpcUnavailable when it takes
@@ -176,7 +180,12 @@ class AnvilProcess:
             "wb",
         )  # fmt: skip
         saved = {"port": port, "pid": self._spawned.pid}
-        write_whole(self._folder / "chain.json", json.dumps(saved).encode())
+        try:
+            write_whole(self._folder / "chain.json", json.dumps(saved).encode())
+        except BaseException:
+            self._spawned.kill()
+            self._spawned.wait()
+            raise
         rpc = JsonRpc(self.rpc)
         self.wait_until(lambda: rpc.call("eth_chainId") is not None)
 

@@ -71,11 +71,11 @@ class DevelopmentChain:
             try:
                 self._anvil.start()
                 self._prepare()
+                self._configure()
             except BaseException:
                 if not running:
                     self._anvil.end()
                 raise
-        self._configure()
         return self.status()
 
     def stop(self) -> ChainStatus:
@@ -84,6 +84,11 @@ class DevelopmentChain:
             with self._alone():
                 self._anvil.end()
         return self.status()
+
+    @property
+    def ticks(self) -> bool:
+        """Whether its blocks go on."""
+        return self._anvil.ticks
 
     @property
     def running(self) -> bool:

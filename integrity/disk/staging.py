@@ -132,6 +132,11 @@ def check_target(target: Path) -> bool:
                 next="Choose another folder with -o.",
             )
         filled = any(target.iterdir())
+        if not filled and os.path.ismount(target):
+            raise PathRefused(
+                f"{str(target)!r} is a mount point, and the finished release could not be put there",
+                next="Name a folder inside it with -o.",
+            )
         if not filled and target.is_symlink():
             raise PathRefused(
                 f"{str(target)!r} is a symbolic link to an empty folder, and would be replaced",

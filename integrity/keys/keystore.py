@@ -216,6 +216,8 @@ class Keystore:
             lock.release()
 
     def _info(self, path: Path) -> KeyInfo:
+        if not path.is_file():  # a pipe would be waited for
+            raise KeyRefused(f"{path} is not a regular file", next="Move it away.")
         value = _read(path)
         if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise KeyRefused(

@@ -25,12 +25,17 @@ class GatewaySource:
     def __init__(self, url: str, connections: int = 4) -> None:
         try:
             parts = urlsplit(url)
-            usable = parts.scheme in {"http", "https"} and parts.hostname
-        except ValueError:  # brackets that hold no address
+            usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:  # brackets that hold no address, or a port that is none
             usable = None
         if not usable:
             raise UsageError(
-                f"a source's URL begins with http:// or https://, and {url!r} does not",
+                f"a source's URL begins with http:// or https:// and a host, and {url!r} does not",
+                next="Name it as --from http://127.0.0.1:8080, for one.",
+            )
+        if parts.username is not None or parts.query or parts.fragment:
+            raise UsageError(
+                f"a source's URL has no user name, ? or #, and that of {parts.hostname} has",
                 next="Name it as --from http://127.0.0.1:8080, for one.",
             )
         self.name = url.rstrip("/")

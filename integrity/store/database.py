@@ -88,8 +88,8 @@ class Store:
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute(f"PRAGMA cache_size = -{_CACHE >> 10}")
             self._migrate()
-        if os.name == "posix":
-            os.chmod(path, 0o600)
+            if os.name == "posix" and path.stat().st_mode & 0o077:
+                os.chmod(path, 0o600)
 
     def _use_wal(self) -> None:
         """Change to the write-ahead log, waiting for who else is at it: SQLite's own waiting does
@@ -107,6 +107,9 @@ class Store:
             time.sleep(0.02)
 
     def _migrate(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version == _SCHEMA_VERSION:  # without waiting for who writes
+            return
         with self._transaction():
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version == 0:

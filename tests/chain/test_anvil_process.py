@@ -14,9 +14,10 @@ import pytest
 from integrity import Session, publish, resolve
 from integrity.chain.reader import RpcReader
 from integrity.chain.rpc import JsonRpc
+from integrity.client.examining import examine
 from integrity.devchain import ticker
 from integrity.devchain.anvil import find_anvil
-from integrity.errors import ChainToolMissing, RpcUnavailable
+from integrity.errors import ChainToolMissing, DiskError, RpcUnavailable, UsageError
 
 from .devchains import Chains, anvils_of, tickers_of
 
@@ -163,3 +164,42 @@ def test_a_block_is_due_after_something_happened_and_now_and_then() -> None:
             height += 1
             mined.append(now)
     assert mined == [0.0, 1.0, 20.0, 21.0, 22.0, 52.0, 82.0]
+
+
+def test_a_start_that_fails_leaves_no_anvil(
+    chains: Chains, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, chain = chains.make()
+
+    def full(*_: object, **__: object) -> None:
+        raise DiskError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("integrity.devchain.anvil.write_whole", full)
+        with pytest.raises(DiskError):
+            chain.start()
+    assert anvils_of(home) == []
+    home.config_folder.mkdir(parents=True, exist_ok=True)
+    home.config_file.write_text("nonsense")
+    with pytest.raises(UsageError):
+        chain.start()
+    assert anvils_of(home) == []
+
+
+def test_a_chain_whose_note_is_lost_is_stopped_all_the_same(chains: Chains) -> None:
+    home, chain = chains.make()
+    chain.start()
+    (home.chain / "chain.json").unlink()
+    chain.stop()
+    assert anvils_of(home) == []
+
+
+def test_doctor_sees_that_the_blocks_stand_still(chains: Chains) -> None:
+    home, chain = chains.make()
+    status = chain.start()
+    assert all(finding.ok for finding in examine(Session(home)))
+    (process,) = tickers_of(status)
+    process.kill()
+    process.wait()
+    (bad,) = [finding for finding in examine(Session(home)) if not finding.ok]
+    assert (bad.name, "`integrity chain start`" in bad.next) == ("development chain", True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from integrity.devchain.chain import DevelopmentChain
 from integrity.keys.keystore import Keystore
 
 from .conftest import Release
-from .running import User
+from .running import COMMAND, User
 
 
 def test_publish_tells_what_to_send_to_others(publisher: User) -> None:
@@ -234,3 +238,84 @@ def test_the_manifest_of_another_release_beside_the_data_is_called_that(
     damaged = reader.run("verify", "data", "--manifest", "data.integrity")
     assert damaged.code == 2
     assert "'data.integrity' is no well-formed manifest" in damaged.errors
+
+
+def test_publishers_added_at_once_are_all_there(user: User) -> None:
+    def add(number: int) -> int:
+        return user.run("trust", "add", f"p{number}", f"0x{number:040x}", "--chain", "1").code
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(add, range(1, 7))) == [0] * 6
+    assert len(user.ok("trust", "list").text.splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("publish", "", "--package", "p", "--version", "1", "--dry-run"),
+        ("manifest", "", "--package", "p", "--version", "1"), ("verify", "", "--manifest", "x"),
+        ("verify", ".", "--manifest", ""), ("get", "a/b", "-o", ""),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_empty_path_is_not_this_folder(user: User, command: tuple[str, ...]) -> None:
+    done = user.run(*command)
+    assert done.code == 2
+    assert "an empty path" in done.errors
+
+
+@pytest.mark.parametrize("command", ["publish", "manifest"])
+def test_a_folder_that_holds_the_home_is_refused(publisher: User, command: str) -> None:
+    done = publisher.run(command, ".", "--package", "p", "--version", "1")
+    assert done.code == 2
+    assert "holds this home" in done.errors
+    assert done.out == b""
+
+
+@pytest.mark.parametrize("command", [("--version",), ("trust", "list"), ("key", "list", "--json")])
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_crash(user: User, command: tuple[str, ...], closed: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", COMMAND, *command],
+        cwd=user.place, env=user.env(), capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == (3 if " >&-" in f" {closed}" else 0), done
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("trust", "list", "--json"), ("show", "x", "--json")])
+def test_json_that_cannot_be_written_is_said_in_words(
+    user: User, arguments: tuple[str, ...]
+) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [COMMAND, *arguments], cwd=user.place, env=user.env(), stdout=full,
+            stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert done.returncode in {2, 3}
+    assert b"Traceback" not in done.stderr
+    assert done.stderr.startswith(b"integrity: ")
+
+
+def test_settings_nested_without_end_are_refused(user: User) -> None:
+    user.home.mkdir()
+    (user.home / "config.toml").write_text("x = " + "[" * 100_000)
+    done = user.run("key", "list")
+    assert done.code == 2
+    assert "config.toml" in done.errors
+
+
+def test_a_pipe_among_the_keys_is_not_waited_for(publisher: User) -> None:
+    os.mkfifo(publisher.home / "keys" / "pipe.json")
+    done = publisher.run("key", "list")
+    assert done.code == 2
+    assert "pipe.json" in done.errors
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "file", "empty", "socket"])
+def test_a_demo_of_nothing_is_refused(user: User, folder: str) -> None:
+    (user.place / "file").write_text("x")
+    (user.place / "empty").mkdir()
+    (user.place / "socket").mkdir()
+    os.mkfifo(user.place / "socket" / "pipe")
+    assert user.run("demo", "--folder", folder).code == 2

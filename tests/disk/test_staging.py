@@ -237,3 +237,11 @@ def test_check_target_refuses_what_would_be_overwritten(tmp_path: Path, kind: st
         place = tmp_path / ("n" * 300)
     with pytest.raises(PathRefused):
         check_target(place)
+
+
+def test_an_empty_mount_point_is_refused_before_anything_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == tmp_path)
+    with pytest.raises(PathRefused, match="mount point"):
+        check_target(tmp_path)

@@ -285,3 +285,14 @@ def test_a_closed_store_is_a_store_error(tmp_path: Path) -> None:
     store.close()
     with pytest.raises(StoreError):
         store.places(bytes(32))
+
+
+def test_a_store_opens_for_reading_while_another_process_writes(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    Store(path).close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with Store(path) as store:
+        assert store.releases() == []
+    other.execute("ROLLBACK")
+    other.close()

@@ -44,12 +44,24 @@ class _Session:
             self._environment.pop(name, None)
 
     def run(self, source: Path) -> None:
-        """All of it; anything unexpected ends the demonstration with exit code 1."""
+        """All of it; anything unexpected ends the demonstration with exit code 1. Raises PathRefused
+        when the folder cannot be copied.
+        """
+        from integrity.errors import PathRefused
+
         data = self._work / "packages"
         self._title("Some real files")
         self._show(f"cp -rL {source} packages")
-        shutil.copytree(source, data)
+        try:
+            shutil.copytree(source, data)
+        except (OSError, shutil.Error) as error:
+            raise PathRefused(
+                f"cannot copy {str(source)!r}: {getattr(error, 'strerror', None) or error}",
+                next="Name a folder of ordinary files with --folder.",
+            ) from error
         files = [path for path in data.rglob("*") if path.is_file()]
+        if not files:
+            raise PathRefused(f"no file is in {str(source)!r}", next="Name another with --folder.")
         total = sum(path.stat().st_size for path in files)
         output.say(f"{output.number(len(files), 'file')}, {output.size(total)}")
 

@@ -9,6 +9,7 @@ import typer
 
 from integrity_cli import output
 from integrity_cli.options import From, Json, LinkText, Publisher, Rpc, known, session
+from integrity_cli.options import path as parse_path
 from integrity_cli.values import record_link, record_value, rests_on
 
 if TYPE_CHECKING:
@@ -20,7 +21,13 @@ def get(
     *,
     target: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="The release's folder [default: PACKAGE-VERSION]."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            parser=parse_path,
+            help="The release's folder [default: PACKAGE-VERSION].",
+        ),
     ] = None,
     sources: From = [],
     publisher: Publisher = None,

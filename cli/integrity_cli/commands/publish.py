@@ -9,6 +9,7 @@ import typer
 
 from integrity_cli import output
 from integrity_cli.options import Chain, Json, Key, Rpc, session
+from integrity_cli.options import path as parse_path
 from integrity_cli.values import block_value
 
 if TYPE_CHECKING:
@@ -16,9 +17,15 @@ if TYPE_CHECKING:
     from integrity.client.session import Session
     from integrity.errors import Interrupted
 
-PathArgument = Annotated[Path, typer.Argument(help="The folder, or the single file.")]
-Package = Annotated[str, typer.Option("--package", help="The package's name: a-z 0-9 . _ -")]
-Version = Annotated[str, typer.Option("--version", help="The version, such as 1.0.0.")]
+PathArgument = Annotated[
+    Path, typer.Argument(help="The folder, or the single file.", parser=parse_path)
+]
+Package = Annotated[
+    str, typer.Option("--package", metavar="NAME", help="The package's name: a-z 0-9 . _ -")
+]
+Version = Annotated[
+    str, typer.Option("--version", metavar="VERSION", help="The version, such as 1.0.0.")
+]
 Follow = Annotated[
     bool, typer.Option("--follow-symlinks", help="Take what symbolic links point at.")
 ]
@@ -91,6 +98,7 @@ def manifest(
     from integrity.disk.building import Naming, ReleaseBuilder
 
     given = session(publisher=publisher)
+    given.home.refuse_inside(path)
     who = given.named_publisher or given.key(key).address
     naming = Naming(who, package, version, _meta(meta))
     builder = ReleaseBuilder(

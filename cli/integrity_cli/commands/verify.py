@@ -9,6 +9,7 @@ import typer
 
 from integrity_cli import output
 from integrity_cli.options import Json, Publisher, Rpc, known, session
+from integrity_cli.options import path as parse_path
 from integrity_cli.values import record_link, record_value, rests_on
 
 if TYPE_CHECKING:
@@ -19,13 +20,18 @@ _EXIT = {"verified": 0, "failed": 4, "unknown": 3}
 
 
 def verify(
-    path: Annotated[Path, typer.Argument(help="The folder to check.")],
+    path: Annotated[Path, typer.Argument(help="The folder to check.", parser=parse_path)],
     link: Annotated[
         str | None, typer.Argument(metavar="[LINK]", help="The release it should be.")
     ] = None,
     *,
     manifest: Annotated[
-        Path | None, typer.Option(help="Check against this manifest file, without any chain.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            parser=parse_path,
+            help="Check against this manifest file, without any chain.",
+        ),
     ] = None,
     sources: Annotated[
         list[str],
