@@ -17,6 +17,7 @@ import urllib3
 
 from integrity.core.nesting import is_nested_deeper
 from integrity.errors import RpcAnswerInvalid, RpcUnavailable, UsageError
+from integrity.net.pool import pool_manager
 
 ANSWER_LIMIT = 32 << 20
 """Bytes of one answer: room for the logs of a busy package, none for an endless stream."""
@@ -77,7 +78,8 @@ class JsonRpc:
             auth = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             headers["authorization"] = "Basic " + base64.b64encode(auth.encode()).decode()
         self._seconds = seconds
-        self._pool = urllib3.PoolManager(
+        self._pool = pool_manager(
+            seconds,
             num_pools=1,
             maxsize=4,
             timeout=urllib3.Timeout(connect=min(10, seconds), read=seconds),
@@ -123,6 +125,7 @@ class JsonRpc:
         return answer["result"]
 
     def _post(self, body: object) -> Any:
+        deadline = time.monotonic() + self._seconds
         try:
             response = self._pool.request(
                 "POST",
@@ -132,7 +135,7 @@ class JsonRpc:
                 decode_content=False,  # nothing compressed was asked for
             )
             try:
-                raw = self._read(response)
+                raw = self._read(response, deadline)
             finally:
                 # What is left of an answer over the limit is never read.
                 response.close()
@@ -152,9 +155,8 @@ class JsonRpc:
                 f"{self.name} answered something that is not JSON (HTTP status {response.status})"
             ) from error
 
-    def _read(self, response: urllib3.BaseHTTPResponse) -> bytearray:
+    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytearray:
         """The answer's bytes, at most one more than the limit; TimeoutError when it takes too long."""
-        deadline = time.monotonic() + self._seconds
         raw = bytearray()
         while len(raw) <= ANSWER_LIMIT:
             if time.monotonic() > deadline:

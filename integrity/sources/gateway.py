@@ -9,10 +9,17 @@ import urllib3
 
 from integrity.core.cid import raw_cid
 from integrity.errors import SourceError, UsageError
+from integrity.net.pool import limited, pool_manager
 
 _RAW = "application/vnd.ipld.raw"
 _TIMEOUT = urllib3.Timeout(connect=10, read=30)
 _SHOWN = 200
+
+HEAD_SECONDS = 30.0
+"""How long a gateway may take until its answer begins."""
+
+BLOCK_SECONDS = 120.0
+"""How long it may take to send a block: a source that is slower than 9 KB/s does not help anybody."""
 
 
 class GatewaySource:
@@ -39,8 +46,8 @@ class GatewaySource:
                 next="Name it as --from http://127.0.0.1:8080, for one.",
             )
         self.name = url.rstrip("/")
-        self._pool = urllib3.PoolManager(
-            num_pools=1, maxsize=connections, block=False, timeout=_TIMEOUT, retries=False,
+        self._pool = pool_manager(
+            HEAD_SECONDS, num_pools=1, maxsize=connections, block=False, timeout=_TIMEOUT, retries=False,
             headers={"accept": _RAW, "accept-encoding": "identity"},
         )  # fmt: skip
 
@@ -59,7 +66,9 @@ class GatewaySource:
         whole = False
         try:
             self._check_head(response)
-            got, left = _read_into(response, buffer)
+            connection = getattr(response, "connection", None)
+            with limited(getattr(connection, "sock", None), BLOCK_SECONDS):
+                got, left = _read_into(response, buffer)
             whole = got < len(buffer) and not left
             if left and got < len(buffer):
                 raise SourceError(f"{self.name}: hung up with {left} bytes still to come")
