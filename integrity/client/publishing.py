@@ -69,11 +69,11 @@ def publish(
     Raises ReleaseExists, SourceChanged, PathRefused, UnsafePath, KeyRefused, TransactionRefused,
     ChainMismatch, RegistryMismatch, RpcUnavailable or Unfinalized.
     """
-    session.home.refuse_inside(path)
     info = session.key(key)
     publisher = parse_address(session.named_publisher or info.address)
     naming = Naming(publisher, package, version, meta or {})
     link = Link(session.chosen_chain(), publisher, package, version)
+    session.home.refuse_inside(path)
     signer = session.keystore.open(info, session.password)
     recorder = Recorder(session, link, version)
     with ReleaseBuilder(

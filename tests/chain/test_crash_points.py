@@ -162,7 +162,7 @@ def test_a_node_that_refuses_for_reasons_of_its_own_is_never_sent_a_second_trans
         return {"id": call["id"], "error": {"code": -32603, "message": "internal error"}}
 
     rpc.act = act
-    with pytest.raises(TransactionRefused, match="internal error"):
+    with pytest.raises(RpcUnavailable, match="internal error"):
         send(replace(session, rpc=(rpc.url,)), folder)
     (signed,) = journal(session)
     again = Publisher(session, folder)

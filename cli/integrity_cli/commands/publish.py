@@ -98,9 +98,9 @@ def manifest(
     from integrity.disk.building import Naming, ReleaseBuilder
 
     given = session(publisher=publisher)
-    given.home.refuse_inside(path)
     who = given.named_publisher or given.key(key).address
     naming = Naming(who, package, version, _meta(meta))
+    given.home.refuse_inside(path)
     builder = ReleaseBuilder(
         path, naming, given.home.scratch_folder(),
         follow_symlinks=follow_symlinks, whole_digests=not no_also,
