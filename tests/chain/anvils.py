@@ -74,7 +74,10 @@ class Anvil:
         contract = Web3().eth.contract(abi=load_artifact().abi)
         data = contract.encode_abi(function, list(args))
         self.call("anvil_impersonateAccount", sender)
-        transaction = {"from": sender, "to": load_artifact().address, "data": data}
+        # Not estimated: what is written in the same second as before costs less than a second later.
+        gas = hex(500_000)
+        to = load_artifact().address
+        transaction = {"from": sender, "to": to, "data": data, "gas": gas}
         sent = str(self.call("eth_sendTransaction", transaction))
         receipt = self.receipt(sent)
         assert receipt["status"] == "0x1", f"{function} was reverted"
