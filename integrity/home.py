@@ -6,17 +6,16 @@ import contextlib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import filelock
 import platformdirs
 
 from integrity.core.links import CHAIN_ID_LIMIT
-from integrity.disk.files import write_whole
-from integrity.errors import DiskError, Locked, NoRpc, PathRefused, UsageError
+from integrity.disk.files import locked, write_whole
+from integrity.errors import DiskError, NoRpc, PathRefused, UsageError
 
 APP = "integrity"
 _LOCK_SECONDS = 30
@@ -148,23 +147,12 @@ def parse_chain_id(text: str) -> int | None:
     return int(text) if _CHAIN_ID.fullmatch(text) and is_chain_id(int(text)) else None
 
 
-@contextlib.contextmanager
-def changing(path: Path) -> Iterator[None]:
+def changing(path: Path) -> contextlib.AbstractContextManager[None]:
     """Around reading, changing and writing a file of settings, one process at a time: no change gets
     lost. Raises Locked or DiskError.
     """
-    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=_LOCK_SECONDS)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise Locked(f"another process is changing {path}") from error
-    except OSError as error:
-        raise DiskError(f"cannot write {path}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()
+    lock = path.with_name(f".{path.name}.lock")
+    return locked(lock, _LOCK_SECONDS, f"is changing {path}")
 
 
 def set_config(home: Home, changes: Mapping[str, Any]) -> None:

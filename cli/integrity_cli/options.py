@@ -97,6 +97,13 @@ def new_password(name: str) -> str:
     return first
 
 
+def reading(text: str, rpc: list[str], publisher: str | None) -> tuple[Session, Link]:
+    """What every command that reads a release begins with: the session, and the link."""
+    given = session(rpc=rpc, publisher=publisher)
+    link = given.link(text)
+    return known(given, link), link
+
+
 def known(given: Session, link: Link) -> Session:
     """The session, with the link's publisher named once the person on the terminal agreed to it.
 

@@ -9,14 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import filelock
-
-from integrity.disk.files import write_whole
-from integrity.errors import DiskError, Locked
+from integrity.disk.files import locked, write_whole
 
 _NAME = re.compile(r"[0-9a-f]{64}\.json")
 
@@ -46,23 +42,12 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    @contextlib.contextmanager
-    def sending(self, chain_id: int, sender: str, timeout: float = 600) -> Iterator[None]:
+    def sending(
+        self, chain_id: int, sender: str, timeout: float = 600
+    ) -> contextlib.AbstractContextManager[None]:
         """Held from the choice of a nonce until the transaction is mined: one at a time a key."""
-        lock = filelock.FileLock(self._folder / f"{chain_id}-{sender}.lock", timeout=timeout)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock.acquire()
-        except filelock.Timeout as error:
-            raise Locked(
-                f"another process has been sending with the key {sender} all along"
-            ) from error
-        except OSError as error:
-            raise DiskError(f"cannot lock {self._folder}: {error.strerror or error}") from error
-        try:
-            yield
-        finally:
-            lock.release()
+        busy = f"has been sending with the key {sender} all along"
+        return locked(self._folder / f"{chain_id}-{sender}.lock", timeout, busy)
 
     def find(self, purpose: str) -> Entry | None:
         """The transaction signed for this purpose, if it is not finished."""

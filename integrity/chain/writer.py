@@ -1,30 +1,28 @@
-"""Writing to a chain through web3: the one module that imports it."""
+"""Writing to a chain through web3, which nothing but this module and its node imports."""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from eth_typing import HexStr
 from eth_utils.address import to_checksum_address
 from web3 import Web3
-from web3.exceptions import BlockNotFound, TransactionNotFound, Web3Exception
+from web3.exceptions import BlockNotFound, TransactionNotFound
 from web3.middleware import ExtraDataToPOAMiddleware
-from web3.providers.base import JSONBaseProvider
-from web3.types import RPCEndpoint, RPCResponse
 
 from integrity.chain.artifact import load_artifact
 from integrity.chain.journal import Entry, Journal, publish_purpose
+from integrity.chain.node import Provider, Translation, whole
 from integrity.chain.refusals import (
-    OF_THE_TRANSACTION,
     SEQUENCE_CONFLICT,
     Refusals,
     nonce_taken,
     sent_before,
 )
-from integrity.chain.rpc import JsonRpc, RpcError
 from integrity.core.registry import CREATE2_PROXY
 from integrity.errors import RpcAnswerInvalid, RpcUnavailable, TransactionRefused, Unfinalized
 from integrity.ports import Signer
@@ -35,7 +33,6 @@ _TRIES = 5
 _RESEND_AFTER = 12.0
 _MINED_SECONDS = 600.0
 _POLL_FIRST, _POLL_LONGEST = 0.1, 4.0
-_RETRY_PAUSES = (0.25, 0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,7 @@ class ChainWriter:
     def __init__(self, url: str, chain_id: int, journal: Journal) -> None:
         self._chain_id = chain_id
         self._journal = journal
-        provider = _Provider(url)
+        provider = Provider(url)
         self._name = provider.rpc.name
         # Polygon, BNB and other proof-of-authority chains have blocks that web3 alone refuses.
         self._w3 = Web3(provider, middleware=[ExtraDataToPOAMiddleware])
@@ -122,10 +119,10 @@ class ChainWriter:
             call = make_call()
             try:
                 with self._translated(sender):
-                    used = _whole(self._w3.eth.estimate_gas(self._bare(call, sender)))
+                    used = whole(self._w3.eth.estimate_gas(self._bare(call, sender)))
                     gas = int(used * _GAS_MARGIN)
-                    price = _whole(self._w3.eth.gas_price)
-                    balance = _whole(self._w3.eth.get_balance(sender))  # type: ignore[arg-type]
+                    price = whole(self._w3.eth.gas_price)
+                    balance = whole(self._w3.eth.get_balance(sender))  # type: ignore[arg-type]
                     return Estimate(gas, gas * price, balance)
             except TransactionRefused as error:
                 _check_outrun(error)
@@ -155,7 +152,7 @@ class ChainWriter:
         if not self._can_still_be_mined(entry):
             self._journal.remove(entry.hash)
             return None
-        with _Signed(entry):
+        with _signed(entry):
             return self._deliver(entry, call, signer)
 
     def _deliver(self, entry: Entry, call: Call, signer: Signer) -> Mined | None:
@@ -178,7 +175,7 @@ class ChainWriter:
             _check_outrun(error)
             return None
         self._journal.add(entry)
-        with _Signed(entry):
+        with _signed(entry):
             return self._follow(entry, accepted=self._broadcast(entry))
 
     def _follow(self, entry: Entry, *, accepted: bool) -> Mined | None:
@@ -193,7 +190,7 @@ class ChainWriter:
 
     def _sign(self, call: Call, signer: Signer, nonce: int | None = None) -> Entry:
         with self._translated(signer.address):
-            gas = _whole(self._w3.eth.estimate_gas(self._bare(call, signer.address)))
+            gas = whole(self._w3.eth.estimate_gas(self._bare(call, signer.address)))
             if nonce is None:
                 nonce = self._count(signer.address, "pending")
             transaction: dict[str, Any] = {
@@ -206,13 +203,13 @@ class ChainWriter:
             }
             base_fee = self._w3.eth.get_block("latest").get("baseFeePerGas")
             if base_fee is None:
-                transaction["gasPrice"] = _whole(self._w3.eth.gas_price)
+                transaction["gasPrice"] = whole(self._w3.eth.gas_price)
             else:
-                tip = _whole(self._w3.eth.max_priority_fee)
+                tip = whole(self._w3.eth.max_priority_fee)
                 transaction["maxPriorityFeePerGas"] = tip
-                transaction["maxFeePerGas"] = 2 * _whole(base_fee) + tip
+                transaction["maxFeePerGas"] = 2 * whole(base_fee) + tip
             # Last of all, as near to the signature as can be.
-            check_chain(self._chain_id, _whole(self._w3.eth.chain_id))
+            check_chain(self._chain_id, whole(self._w3.eth.chain_id))
         raw, tx_hash = signer.sign_transaction(transaction)
         return Entry(
             call.purpose, self._chain_id, signer.address, nonce,
@@ -226,7 +223,7 @@ class ChainWriter:
         """
         try:
             with self._translated(entry.sender):
-                check_chain(entry.chain_id, _whole(self._w3.eth.chain_id))
+                check_chain(entry.chain_id, whole(self._w3.eth.chain_id))
                 self._w3.eth.send_raw_transaction(HexStr(entry.raw))
         except TransactionRefused as error:
             if sent_before(error):
@@ -241,7 +238,7 @@ class ChainWriter:
 
     def _count(self, sender: str, tag: str = "latest") -> int:
         with self._translated(sender):
-            return _whole(self._w3.eth.get_transaction_count(sender, tag))  # type: ignore[arg-type]
+            return whole(self._w3.eth.get_transaction_count(sender, tag))  # type: ignore[arg-type]
 
     # --- waiting -------------------------------------------------------------------------------
 
@@ -266,17 +263,17 @@ class ChainWriter:
                 return None
             return _Receipt(
                 found["status"] == 1,
-                _whole(found["blockNumber"]),
+                whole(found["blockNumber"]),
                 bytes(found["blockHash"]),
-                _whole(found["gasUsed"]),
-                _whole(found["effectiveGasPrice"]),
+                whole(found["gasUsed"]),
+                whole(found["effectiveGasPrice"]),
             )
 
     def _wait_mined(self, entry: Entry) -> Mined | None:
         """Until the transaction is in a block; None once its nonce is another's."""
         started = sent = time.monotonic()
         pause = _POLL_FIRST
-        while (mined := self._mined(entry.hash)) is None:
+        while (mined := self._mined(entry.hash, self._receipt(entry.hash))) is None:
             now = time.monotonic()
             if now - started > _MINED_SECONDS:
                 raise Unfinalized(
@@ -292,9 +289,8 @@ class ChainWriter:
             pause = min(pause * 1.5, _POLL_LONGEST)
         return mined
 
-    def _mined(self, tx_hash: str) -> Mined | None:
+    def _mined(self, tx_hash: str, receipt: _Receipt | None) -> Mined | None:
         """Where the transaction is; None when it is in no block, or its block was just dropped."""
-        receipt = self._receipt(tx_hash)
         if receipt is None:
             return None
         if not receipt.succeeded:
@@ -316,7 +312,7 @@ class ChainWriter:
                     f"{self._name} has no block 0x{receipt.block_hash.hex()}, in which it says that "
                     f"the transaction {tx_hash} is"
                 ) from None
-            block_time = _whole(block["timestamp"])
+            block_time = whole(block["timestamp"])
         return Mined(
             bytes.fromhex(tx_hash[2:]),
             receipt.block_number,
@@ -337,16 +333,18 @@ class ChainWriter:
         entry = next((entry for entry in self._journal.all() if entry.hash == tx_hash), None)
         seen = time.monotonic()
         while True:
-            with _Signed(entry):
+            with _signed(entry):
                 with self._translated(""):
-                    final = _whole(self._w3.eth.get_block("finalized")["number"])
-                found = self._mined(tx_hash)
+                    final = whole(self._w3.eth.get_block("finalized")["number"])
+                receipt = self._receipt(tx_hash)
+                is_final = receipt is not None and receipt.block_number <= final
+                found = self._mined(tx_hash, receipt) if is_final else None
             now = time.monotonic()
             if found is not None:
+                self._journal.remove(tx_hash)
+                return found
+            if receipt is not None:
                 seen = now
-                if found.block_number <= final:
-                    self._journal.remove(tx_hash)
-                    return found
             elif entry is not None and now - seen > _RESEND_AFTER:
                 if not self._broadcast(entry):
                     self._journal.remove(tx_hash)
@@ -361,8 +359,8 @@ class ChainWriter:
             time.sleep(pause)
             pause = min(pause * 1.5, _POLL_LONGEST)
 
-    def _translated(self, sender: str) -> _Translation:
-        return _Translation(self._name, self._refusals, sender)
+    def _translated(self, sender: str) -> Translation:
+        return Translation(self._name, self._refusals, sender)
 
 
 def _check_outrun(error: TransactionRefused) -> None:
@@ -386,73 +384,18 @@ def _dropped(tx_hash: str) -> TransactionRefused:
     )
 
 
-def _whole(value: object) -> int:
-    """A number as a node should have sent it; web3 hands on what it does not understand."""
-    if type(value) is not int or value < 0:
-        raise ValueError("no whole number")
-    return value
-
-
-class _Provider(JSONBaseProvider):
-    """web3 over this package's own JSON-RPC: its limits, no redirects, and no secrets in messages.
-
-    A call that got no answer is made again a few times; sending the same bytes again does no harm.
-    """
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self.rpc = JsonRpc(url)
-
-    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-        for pause in _RETRY_PAUSES:
-            try:
-                return self._asked(method, params)
-            except RpcError as error:
-                if error.code in OF_THE_TRANSACTION:
-                    raise
-                time.sleep(pause)
-            except RpcUnavailable:
-                time.sleep(pause)
-        return self._asked(method, params)
-
-    def _asked(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-        return {"jsonrpc": "2.0", "id": 0, "result": self.rpc.call(method, *params)}
-
-
-class _Signed:
+@contextlib.contextmanager
+def _signed(entry: Entry | None) -> Iterator[None]:
     """Around what follows a signature: when a node fails then, nobody knows whether it passed the
     transaction on, and the error says what to do about that.
     """
-
-    def __init__(self, entry: Entry | None) -> None:
-        self._entry = entry
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
-        if self._entry is not None and isinstance(error, RpcUnavailable):
-            error.evidence.setdefault("transaction", self._entry.hash)
+    try:
+        yield
+    except RpcUnavailable as error:
+        if entry is not None:
+            error.evidence.setdefault("transaction", entry.hash)
             error.next = (
-                f"The transaction {self._entry.hash} is signed and may be recorded all the same. Run "
+                f"The transaction {entry.hash} is signed and may be recorded all the same. Run "
                 "the same command again, with the same files: it goes on with that one."
             )
-
-
-class _Translation:
-    """Turns a node's refusals, and what web3 makes of a node's nonsense, into our own errors."""
-
-    def __init__(self, node: str, refusals: Refusals, sender: str) -> None:
-        self._node, self._refusals, self._sender = node, refusals, sender
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
-        if isinstance(error, RpcError):
-            raise self._refusals.translated(error, self._sender) from None
-        if isinstance(error, (Web3Exception, ValueError, TypeError, KeyError, AttributeError)):
-            raise RpcAnswerInvalid(
-                f"{self._node} answered something that is not Ethereum's",
-                causes=[f"{self._node}: {type(error).__name__}"],
-            ) from None
+        raise

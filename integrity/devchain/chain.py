@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
-
-import filelock
 
 from integrity.chain.artifact import load_artifact
 from integrity.chain.journal import Journal
@@ -20,7 +17,8 @@ from integrity.chain.reader import RpcReader
 from integrity.chain.rpc import JsonRpc
 from integrity.core.names import keccak256
 from integrity.devchain.anvil import READY_SECONDS, AnvilProcess
-from integrity.errors import DiskError, Locked, RpcUnavailable
+from integrity.disk.files import locked
+from integrity.errors import DiskError, RpcUnavailable
 from integrity.home import Config, Home, set_config
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, KeyInfo, Keystore
 
@@ -102,20 +100,8 @@ class DevelopmentChain:
             )
         JsonRpc(self.rpc).call("anvil_setBalance", address, hex(wei))
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        lock = filelock.FileLock(self._folder / "lock", timeout=READY_SECONDS)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except filelock.Timeout as error:
-            raise Locked("another process is starting or stopping this chain") from error
-        except OSError as error:
-            raise DiskError(f"cannot use {self._folder}: {error.strerror or error}") from error
-        try:
-            yield
-        finally:
-            lock.release()
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        return locked(self._folder / "lock", READY_SECONDS, "is starting or stopping this chain")
 
     def status(self) -> ChainStatus:
         """How it stands, running or not."""

@@ -1,14 +1,17 @@
-"""Small files that must be whole or not there at all."""
+"""Small files that must be whole or not there at all, and locks between processes."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
+
 from integrity.disk.system import sync_directory
-from integrity.errors import DiskError
+from integrity.errors import DiskError, Locked
 
 
 def write_whole(path: Path, data: bytes, *, private: bool = False) -> None:
@@ -34,3 +37,24 @@ def write_whole(path: Path, data: bytes, *, private: bool = False) -> None:
         sync_directory(os.fspath(path.parent))
     except OSError as error:
         raise DiskError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def locked(path: Path, seconds: float, busy: str) -> Iterator[None]:
+    """Hold the lock of this file, which is made in a folder of its owner's only and stays there.
+
+    Raises Locked, with ``busy`` for what the other process does, when it is not to be had in that
+    many seconds, or DiskError. The lock of a process that was killed is gone with it.
+    """
+    lock = filelock.FileLock(path, timeout=seconds, mode=0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise Locked(f"another process {busy}") from error
+    except OSError as error:
+        raise DiskError(f"cannot use {path.parent}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()

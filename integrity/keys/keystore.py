@@ -12,17 +12,15 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from integrity.core.names import checksum_address, keccak256, parse_address
 from integrity.core.nesting import is_nested_deeper
-from integrity.disk.files import write_whole
-from integrity.errors import AddressMalformed, DiskError, KeyRefused, LimitExceeded, Locked
+from integrity.disk.files import locked, write_whole
+from integrity.errors import AddressMalformed, KeyRefused, LimitExceeded
 from integrity.keys.v3 import checked_keystore
 
 DEVELOPMENT_CHAIN = 31337
@@ -199,21 +197,10 @@ class Keystore:
             write_whole(path, json.dumps(value, indent=1).encode() + b"\n", private=True)
         return self._info(path)
 
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _changing(self) -> contextlib.AbstractContextManager[None]:
         """One at a time: of two new keys with one name, neither may be overwritten."""
-        lock = filelock.FileLock(self._folder / ".lock", timeout=_LOCK_SECONDS, mode=0o600)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock.acquire()
-        except filelock.Timeout as error:
-            raise Locked(f"another process is changing the keys in {self._folder}") from error
-        except OSError as error:
-            raise DiskError(f"cannot write to {self._folder}: {error.strerror or error}") from error
-        try:
-            yield
-        finally:
-            lock.release()
+        busy = f"is changing the keys in {self._folder}"
+        return locked(self._folder / ".lock", _LOCK_SECONDS, busy)
 
     def _info(self, path: Path) -> KeyInfo:
         if not path.is_file():  # a pipe would be waited for

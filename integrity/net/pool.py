@@ -92,30 +92,18 @@ def limited(connection: socket.socket | None, seconds: float) -> Iterator[None]:
         raise TimeoutError(f"no whole answer after {seconds:g} seconds")
 
 
-class _Plain(HTTPConnection):
-    head_seconds = 30.0
-
-    def getresponse(self) -> Any:
-        with limited(self.sock, self.head_seconds):
-            return super().getresponse()
-
-
-class _Secure(HTTPSConnection):
-    head_seconds = 30.0
-
-    def getresponse(self) -> Any:
-        with limited(self.sock, self.head_seconds):
-            return super().getresponse()
-
-
 def pool_manager(head_seconds: float, **options: Any) -> urllib3.PoolManager:
     """A PoolManager whose answers must have begun, status and headers whole, in that many seconds."""
 
-    class Plain(_Plain):
-        pass
+    class Plain(HTTPConnection):
+        def getresponse(self) -> Any:
+            with limited(self.sock, head_seconds):
+                return super().getresponse()
 
-    class Secure(_Secure):
-        pass
+    class Secure(HTTPSConnection):
+        def getresponse(self) -> Any:
+            with limited(self.sock, head_seconds):
+                return super().getresponse()
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
@@ -123,7 +111,6 @@ def pool_manager(head_seconds: float, **options: Any) -> urllib3.PoolManager:
     class SecurePool(HTTPSConnectionPool):
         ConnectionCls = Secure
 
-    Plain.head_seconds = Secure.head_seconds = head_seconds
     manager = urllib3.PoolManager(**options)
     manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
     return manager

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from integrity.core.cid import Cid, parse_cid
 from integrity.core.dagpb import BLOCK_LIMIT
-from integrity.errors import FormatError, HashUnsupported, StoreError
+from integrity.errors import FormatError, StoreError
 from integrity.store.reading import Block, BlockReader, InFile, InMemory
 
 _T = TypeVar("_T")
@@ -56,8 +56,6 @@ async def _block(request: web.Request) -> web.StreamResponse:
         return web.Response(body=b"", headers=_headers(PROBE, PROBE))
     try:
         cid = parse_cid(text)
-    except HashUnsupported as error:
-        return _text(400, error.message)
     except FormatError as error:
         return _text(400, error.message)
     etag = f'"{cid}.raw"'

@@ -106,10 +106,11 @@ class BlockReader:
             if not 0 <= place.offset <= place.offset + place.length <= info.st_size:
                 return None
             key = (digest, place.path, place.offset)
+            block = InFile(fd, place.offset, place.length, digest)
             if self._hashed.get(key) == now:
                 keep = True
-                return InFile(fd, place.offset, place.length, digest)
-            data = self._read_checked(fd, digest, place)
+                return block
+            data = block.checked()
             if data is None:
                 return None
             if time.time_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > SETTLED_NS:
@@ -120,13 +121,6 @@ class BlockReader:
         finally:
             if not keep:
                 os.close(fd)
-
-    def _read_checked(self, fd: int, digest: bytes, place: Place) -> bytes | None:
-        buffer = bytearray(place.length)
-        if read_at(fd, memoryview(buffer), place.offset) != place.length:
-            return None
-        data = bytes(buffer)
-        return data if hashlib.sha256(data).digest() == digest else None
 
     def _remember(self, key: _Key, value: Signature) -> None:
         with self._lock:

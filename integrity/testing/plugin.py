@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from integrity.testing.serving import ServedHome
 
 BLOCK_SECONDS = 0.2
-_FUNDS = 10**21
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +53,12 @@ def integrity_publisher(
     integrity_chain: DevelopmentChain, tmp_path_factory: pytest.TempPathFactory
 ) -> Session:
     """The session of a home of its own, with one funded key and the chain as its default."""
-    from integrity.chain.rpc import JsonRpc
     from integrity.client.session import Session
-    from integrity.home import Home, set_config
-    from integrity.keys.keystore import DEVELOPMENT_CHAIN
+    from integrity.home import Home
+    from integrity.testing.people import equip
 
-    home = Home.at(tmp_path_factory.mktemp("integrity-publisher"))
-    session = Session(home)
-    key = session.keystore.create_development("dev")
-    JsonRpc(integrity_chain.rpc).call("anvil_setBalance", key.address, hex(_FUNDS))
-    chains = {DEVELOPMENT_CHAIN: {"rpc": [integrity_chain.rpc]}}
-    set_config(
-        home,
-        {"default_chain": DEVELOPMENT_CHAIN, "default_key": key.address, "chains": chains},
-    )
+    session = Session(Home.at(tmp_path_factory.mktemp("integrity-publisher")))
+    equip(session.home, integrity_chain.rpc)
     return session
 
 

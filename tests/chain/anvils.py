@@ -18,8 +18,9 @@ from integrity.client.session import Session
 from integrity.core.registry import REVOCATION_REASONS
 from integrity.devchain.anvil import find_anvil
 from integrity.errors import RpcUnavailable
-from integrity.home import Home, set_config
+from integrity.home import Home
 from integrity.keys.keystore import DEVELOPMENT_CHAIN
+from integrity.testing.people import equip
 
 RICH = 10**21
 
@@ -55,16 +56,10 @@ class Anvil:
         """Mine nothing from now on unless :meth:`mine` is called."""
         self.call("evm_setAutomine", False)
 
-    def publisher(self, place: Path, rpc: str | None = None) -> Session:
+    def publisher(self, place: Path) -> Session:
         """The session of a new home with a funded development key, set up for this chain."""
         session = Session(Home.at(place))
-        key = session.keystore.create_development("dev")
-        self.fund(key.address)
-        chains = {DEVELOPMENT_CHAIN: {"rpc": [rpc or self.url]}}
-        set_config(
-            session.home,
-            {"default_chain": DEVELOPMENT_CHAIN, "default_key": key.address, "chains": chains},
-        )
+        equip(session.home, self.url)
         return session
 
     def as_sender(self, sender: str, function: str, *args: object) -> str:

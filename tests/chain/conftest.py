@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 
 from integrity import publish
-from integrity.chain.rpc import JsonRpc
 from integrity.client.publishing import Published
 from integrity.client.session import Session
 from integrity.devchain.chain import DevelopmentChain
-from integrity.home import Home, set_config
-from integrity.keys.keystore import DEVELOPMENT_CHAIN
+from integrity.home import Home
+from integrity.testing.people import equip
 
-from .anvils import RICH, Anvil, running_anvil, with_registry
+from .anvils import Anvil, running_anvil, with_registry
 from .devchains import Chains
 from .lying_rpc import LyingRpc
 
@@ -45,10 +44,7 @@ def releases(
 ) -> Releases:
     """Releases for tests that only read, on the session's chain."""
     session = Session(Home.at(tmp_path_factory.mktemp("publisher")))
-    key = session.keystore.create_development("dev")
-    JsonRpc(integrity_chain.rpc).call("anvil_setBalance", key.address, hex(RICH))
-    chains = {DEVELOPMENT_CHAIN: {"rpc": [integrity_chain.rpc]}}
-    set_config(session.home, {"default_chain": DEVELOPMENT_CHAIN, "chains": chains})
+    equip(session.home, integrity_chain.rpc)
     folder = tmp_path_factory.mktemp("releases")
     (folder / "a").write_text("one")
     first = publish(session, folder, "tool", "1.0.0", wait=False)

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from integrity.chain.rpc import JsonRpc
 from integrity.devchain.chain import DevelopmentChain
-from integrity.home import Home, set_config
-from integrity.keys.keystore import DEVELOPMENT_CHAIN, Keystore
+from integrity.home import Home
+from integrity.testing.people import equip
 from integrity.testing.serving import ServedHome
 from tests.chain.conftest import anvil, bare_anvil, canned, lying_rpc
 
@@ -41,17 +40,6 @@ class Release:
         return str(self.report["publisher"])
 
 
-def equip(user: User, rpc: str) -> str:
-    """Give a user a funded development key and a default chain -> the key's address."""
-    home = Home.at(user.home)
-    key = Keystore(home.keys).create_development("dev")
-    JsonRpc(rpc).call("anvil_setBalance", key.address, hex(10**21))
-    chains = {DEVELOPMENT_CHAIN: {"rpc": [rpc]}}
-    settings = {"default_chain": DEVELOPMENT_CHAIN, "default_key": key.address, "chains": chains}
-    set_config(home, settings)
-    return key.address
-
-
 def fill(folder: Path) -> Path:
     """Files of every kind a release can have."""
     (folder / "docs").mkdir(parents=True)
@@ -74,7 +62,7 @@ def user(tmp_path: Path) -> User:
 def publisher(tmp_path: Path, integrity_chain: DevelopmentChain) -> User:
     """Somebody with a funded key, whose home is set up for the session's chain."""
     user = User(tmp_path)
-    equip(user, integrity_chain.rpc)
+    equip(user.own_home, integrity_chain.rpc)
     return user
 
 
@@ -85,7 +73,7 @@ def release(
     """One release for all tests that only read."""
     place = tmp_path_factory.mktemp("publisher")
     user = User(place)
-    equip(user, integrity_chain.rpc)
+    equip(user.own_home, integrity_chain.rpc)
     folder = fill(place / "tool")
     report = user.ok("publish", "tool", "--package", "tool", "--version", "1.0.0", "--json").json()
     with ServedHome(Home.at(user.home)) as served:

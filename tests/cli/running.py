@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from integrity.home import Home
+
 COMMAND = Path(sys.executable).with_name("integrity")
 
 
@@ -54,6 +56,10 @@ class User:
         self.place = place
         self.home = place / "home"
         self.environment = {"INTEGRITY_HOME": str(self.home)} | environment
+
+    @property
+    def own_home(self) -> Home:
+        return Home.at(self.home)
 
     def env(self, **more: str) -> dict[str, str]:
         """The whole environment of a run: the test's own, without settings of whoever runs it."""

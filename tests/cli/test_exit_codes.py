@@ -12,10 +12,11 @@ from integrity.chain.rpc import JsonRpc
 from integrity.core.registry import release_slot
 from integrity.devchain.chain import DevelopmentChain
 from integrity.testing.liar import LyingSource
+from integrity.testing.people import equip
 from tests.chain.conftest import MakeAnvil, MakeRpc
 from tests.chain.lying_rpc import of_method
 
-from .conftest import Release, equip
+from .conftest import Release
 from .running import User
 
 STRANGER = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
@@ -191,7 +192,7 @@ def test_a_release_that_is_not_final_exits_3(user: User, bare_anvil: MakeAnvil) 
     from tests.chain.anvils import with_registry
 
     node = with_registry(bare_anvil())
-    equip(user, node.url)
+    equip(user.own_home, node.url)
     (user.place / "d").mkdir()
     (user.place / "d" / "a").touch()
     publish = ("publish", "d", "--package", "tool", "--version", "1", "--no-wait", "--json")

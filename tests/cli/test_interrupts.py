@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from integrity.devchain.chain import DevelopmentChain
+from integrity.testing.people import equip
 from tests.chain.anvils import Anvil
 from tests.chain.conftest import MakeRpc
 from tests.chain.ledger import count
 from tests.chain.lying_rpc import Call, Forward, LyingRpc
 
-from .conftest import Release, equip
+from .conftest import Release
 from .running import Result, User
 
 PUBLISH = ("publish", "data", "--package", "tool", "--version", "1.0.0", "--json")
@@ -76,7 +77,7 @@ def interrupted(process: subprocess.Popen[bytes]) -> Result:
 def test_a_publish_interrupted_leaves_nothing_half_done(
     user: User, data: Path, anvil: Anvil, lying_rpc: MakeRpc, method: str, heard: bool, signed: int
 ) -> None:
-    address = equip(user, anvil.url)
+    address = equip(user.own_home, anvil.url)
     rpc = lying_rpc(anvil.url)
     halt = Halt(rpc, method, heard=heard)
     process = user.start(*PUBLISH, "--rpc", rpc.url)

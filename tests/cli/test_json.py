@@ -16,6 +16,7 @@ import typer
 import integrity
 from integrity.devchain.chain import DevelopmentChain
 from integrity.errors import IntegrityError
+from integrity.testing.people import equip
 from integrity_cli.main import app
 from tests.chain.anvils import Anvil
 
@@ -256,10 +257,9 @@ def test_chain_commands_and_doctor_print_what_is_documented(user: User) -> None:
 def test_a_deployment_prints_its_transaction(
     user: User, bare_anvil: Any, integrity_chain: DevelopmentChain
 ) -> None:
-    from .conftest import equip
 
     node: Anvil = bare_anvil("--block-time", "1")
-    equip(user, node.url)
+    equip(user.own_home, node.url)
     done = user.ok("chain", "deploy", "--json").json()
     check(done, FIELDS["integrity chain deploy"])
     assert done["already"] is False

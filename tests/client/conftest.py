@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from integrity.chain.rpc import JsonRpc
 from integrity.client.publishing import publish
 from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.devchain.chain import DevelopmentChain
-from integrity.home import Home, set_config
-from integrity.keys.keystore import DEVELOPMENT_CHAIN
+from integrity.home import Home
+from integrity.testing.people import equip
 from integrity.testing.serving import ServedHome
 
 from .helpers import MIB, Release, pattern, record, write_tree
@@ -41,16 +40,7 @@ def publisher(
 ) -> Session:
     """The session of one publisher for all tests of this folder."""
     session = Session(Home.at(tmp_path_factory.mktemp("publisher")))
-    key = session.keystore.create_development("dev")
-    JsonRpc(integrity_chain.rpc).call("anvil_setBalance", key.address, hex(10**21))
-    set_config(
-        session.home,
-        {
-            "default_chain": DEVELOPMENT_CHAIN,
-            "default_key": key.address,
-            "chains": {DEVELOPMENT_CHAIN: {"rpc": [integrity_chain.rpc]}},
-        },
-    )
+    equip(session.home, integrity_chain.rpc)
     return session
 
 

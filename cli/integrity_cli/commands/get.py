@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from integrity_cli import output
-from integrity_cli.options import From, Json, LinkText, Publisher, Rpc, known, session
+from integrity_cli.options import From, Json, LinkText, Publisher, Rpc, reading
 from integrity_cli.options import path as parse_path
 from integrity_cli.values import record_link, record_value, rests_on
 
@@ -39,9 +39,7 @@ def get(
     from integrity.client.getting import get as run
     from integrity.sources.gateway import GatewaySource
 
-    given = session(rpc=rpc, publisher=publisher)
-    parsed = given.link(link)
-    given = known(given, parsed)
+    given, parsed = reading(link, rpc, publisher)
     opened = [GatewaySource(url) for url in sources]
     try:
         with output.progress(quiet=as_json) as report:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from integrity_cli import output
-from integrity_cli.options import Json, LinkText, Publisher, Rpc, known, session
+from integrity_cli.options import Json, LinkText, Publisher, Rpc, reading
 from integrity_cli.values import as_of, block_value, record_link, rests_on
 
 
@@ -26,9 +26,7 @@ def show(
     """Show a release's record, and on what it rests."""
     from integrity.client.resolving import resolve
 
-    given = session(rpc=rpc, publisher=publisher)
-    parsed = given.link(link)
-    given = known(given, parsed)
+    given, parsed = reading(link, rpc, publisher)
     record = resolve(given, parsed)
     alias = given.trust.alias_of(record.chain_id, record.publisher)
     if as_json:
@@ -72,9 +70,7 @@ def log(
     """List every release of a link's package, oldest first."""
     from integrity.client.resolving import history
 
-    given = session(rpc=rpc, publisher=publisher)
-    parsed = given.link(link)
-    given = known(given, parsed)
+    given, parsed = reading(link, rpc, publisher)
     found = history(given, parsed)
     if as_json:
         output.emit({

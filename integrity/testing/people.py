@@ -1,0 +1,20 @@
+"""Who takes part in a test: a publisher whose key has ether on a development chain."""
+
+from __future__ import annotations
+
+from integrity.chain.rpc import JsonRpc
+from integrity.home import Home, set_config
+from integrity.keys.keystore import DEVELOPMENT_CHAIN, Keystore
+
+FUNDS = 10**21
+"""In wei: a thousand ether."""
+
+
+def equip(home: Home, rpc: str) -> str:
+    """Give a home one funded key, and the chain behind ``rpc`` as its default -> the key's address."""
+    address = Keystore(home.keys).create_development("dev").address
+    JsonRpc(rpc).call("anvil_setBalance", address, hex(FUNDS))
+    chains = {DEVELOPMENT_CHAIN: {"rpc": [rpc]}}
+    settings = {"default_chain": DEVELOPMENT_CHAIN, "default_key": address, "chains": chains}
+    set_config(home, settings)
+    return address
