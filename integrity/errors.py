@@ -127,6 +127,12 @@ class PieceMismatch(VerificationError):
     """A piece's bytes do not have the digest that the manifest gives."""
 
 
+class BlockMismatch(VerificationError):
+    """A block of a CAR file, or of an IPFS node's answer, does not have its CID's hash."""
+
+    default_next = "Get the file anew from whoever made it; nothing of it was taken."
+
+
 class SourcesLied(VerificationError):
     """Pieces are missing, and the sources that were left sent wrong bytes for them."""
 
@@ -229,6 +235,27 @@ class DiskError(UnavailableError):
 
 class StoreError(UnavailableError):
     """The embedded store cannot be used."""
+
+
+class IpfsUnavailable(UnavailableError):
+    """An IPFS daemon or pinning service does not answer, or is none."""
+
+    default_next = "Start it with `ipfs daemon`, or name its API with --ipfs-api."
+
+
+class IpfsRefused(UnavailableError):
+    """An IPFS daemon or pinning service answered with an error."""
+
+    default_next = "Mend what it names, then run the same command again."
+
+
+class StoreFull(UnavailableError):
+    """The quota of the store does not allow for more."""
+
+    default_next = (
+        "Make room with `integrity store remove` and `integrity store gc`, or raise store_quota in "
+        "config.toml; nothing was changed."
+    )
 
 
 class ChainToolMissing(UnavailableError):

@@ -19,6 +19,8 @@ from integrity.errors import DiskError, NoRpc, PathRefused, UsageError
 
 APP = "integrity"
 _LOCK_SECONDS = 30
+_SIZE = re.compile(r"([0-9]{1,15}) *(B|KiB|MiB|GiB|TiB)?")
+_UNITS = {"B": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}
 _CHAIN_ID = re.compile(r"[1-9][0-9]{0,15}")
 
 
@@ -94,12 +96,15 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What ``config.toml`` says; ``rpc`` gives each chain's nodes in the order to ask them."""
+    """What ``config.toml`` says; ``rpc`` gives each chain's nodes in the order to ask them, and
+    ``store_quota`` is how many bytes imported blocks may have.
+    """
 
     path: Path
     default_chain: int | None = None
     default_key: str | None = None
     rpc: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    store_quota: int | None = None
 
     @classmethod
     def load(cls, home: Home) -> Config:
@@ -108,7 +113,8 @@ class Config:
         chains = value.get("chains", {})
         chain, key = value.get("default_chain"), value.get("default_key")
         where = home.config_file
-        unknown = set(value) - {"chains", "default_chain", "default_key"}
+        quota = value.get("store_quota")
+        unknown = set(value) - {"chains", "default_chain", "default_key", "store_quota"}
         if unknown:
             raise _broken(where, f"has the unknown setting {min(unknown)!r}")
         if chain is not None and not is_chain_id(chain):
@@ -117,9 +123,8 @@ class Config:
             raise _broken(where, "has a default_key that is no string")
         if not isinstance(chains, dict):
             raise _broken(where, "has chains that are no table")
-        return cls(
-            where, chain, key, {_chain_id(where, i): _rpc(where, i, c) for i, c in chains.items()}
-        )
+        rpc = {_chain_id(where, i): _rpc(where, i, c) for i, c in chains.items()}
+        return cls(where, chain, key, rpc, None if quota is None else _size(where, quota))
 
     def nodes(self, chain_id: int, given: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The RPC URLs to use: those given, else INTEGRITY_RPC, else the configured ones.
@@ -211,6 +216,14 @@ def load_toml(path: Path) -> dict[str, Any]:
         raise _broken(path, f"is not TOML: {error}") from error
     except RecursionError:
         raise _broken(path, "is nested too deep") from None
+
+
+def _size(path: Path, value: object) -> int:
+    """Bytes out of a number, or of a text such as ``20 GiB``."""
+    match = _SIZE.fullmatch(str(value)) if isinstance(value, (int, str)) else None
+    if match is None:
+        raise _broken(path, 'has a store_quota that is no size, such as "20 GiB"')
+    return int(match[1]) << _UNITS[match[2] or "B"]
 
 
 def _broken(path: Path, what: str) -> UsageError:

@@ -9,6 +9,7 @@ import typer
 
 from integrity_cli import output
 from integrity_cli.commands import (
+    cars,
     chain,
     demo,
     doctor,
@@ -17,6 +18,7 @@ from integrity_cli.commands import (
     publish,
     serve,
     show,
+    store,
     trust,
     verify,
 )
@@ -38,6 +40,9 @@ app.command("manifest")(publish.manifest)
 app.command("get")(get.get)
 app.command("verify")(verify.verify)
 app.command("serve")(serve.serve)
+app.add_typer(store.app, name="store")
+app.command("import")(cars.import_file)
+app.add_typer(cars.export_app, name="export")
 app.command("show")(show.show)
 app.command("log")(show.log)
 app.add_typer(key.app, name="key")

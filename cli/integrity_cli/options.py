@@ -39,8 +39,18 @@ From = Annotated[
     list[str],
     typer.Option(
         "--from",
-        metavar="URL",
-        help="A gateway to fetch from; may be repeated, none is trusted.",
+        metavar="SOURCE",
+        help="Where to fetch from: a gateway's URL, ipfs (a Kubo daemon), or store (this home's own). "
+        "May be repeated; none is trusted.",
+    ),
+]
+IpfsApi = Annotated[
+    str | None,
+    typer.Option(
+        "--ipfs-api",
+        metavar="API",
+        help="The Kubo daemon's API, as http://127.0.0.1:5001. Also INTEGRITY_IPFS_API; else that of "
+        "IPFS_PATH.",
     ),
 ]
 LinkText = Annotated[

@@ -113,6 +113,15 @@ def emit_bytes(chunks: Iterator[bytes]) -> None:
     finish()
 
 
+class Stdout:
+    """Bytes as they are, on stdout, for whoever writes to a file."""
+
+    def write(self, data: bytes) -> int:
+        """All of it -> its length."""
+        emit_bytes(iter((data,)))
+        return len(data)
+
+
 def fail(error: IntegrityError, *, as_json: bool) -> None:
     """Say what went wrong: to what, why, and what to do next."""
     if as_json:

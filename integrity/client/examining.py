@@ -16,7 +16,14 @@ from integrity.chain.rpc import shown_url
 from integrity.client.session import Session
 from integrity.devchain.anvil import find_anvil
 from integrity.devchain.chain import DevelopmentChain
-from integrity.errors import ChainToolMissing, IntegrityError, UnavailableError
+from integrity.errors import (
+    ChainToolMissing,
+    IntegrityError,
+    IpfsRefused,
+    IpfsUnavailable,
+    UnavailableError,
+)
+from integrity.ipfs.kubo import DEFAULT_API, Kubo, find_api
 from integrity.ports import ChainReader
 from integrity.store.database import Store
 from integrity.verifier.record import check_chain, check_code
@@ -45,6 +52,7 @@ def examine(session: Session) -> list[Finding]:
         ("trust store", lambda: _trust(session)),
         ("store", lambda: _store(session)),
         ("hashing", _hashing),
+        ("ipfs", _ipfs),
         ("anvil", lambda: _anvil(session)),
         ("development chain", lambda: _development(session)),
         *((f"chain {c}", lambda c=c: _chain(session, c)) for c in _chains(session)),
@@ -118,6 +126,25 @@ def _hashing() -> str:
     hashlib.sha256(data).digest()
     speed = _HASHED / (time.perf_counter() - started) / 1e9
     return f"SHA-256 at {speed:.2f} GB/s a core, {os.cpu_count()} cores"
+
+
+def _ipfs() -> str:
+    api = find_api()
+    with Kubo(api) as kubo:
+        try:
+            state = kubo.state()
+        except IpfsUnavailable:
+            if os.environ.get("INTEGRITY_IPFS_API") or api != DEFAULT_API:
+                raise
+            return f"no daemon at {api}, and only --ipfs and --from ipfs need one"
+    if state.limit and state.stored >= state.limit:
+        raise IpfsRefused(
+            f"the repository of the daemon at {api} is full: {state.stored:,} of {state.limit:,} bytes",
+            next="Run `ipfs repo gc`, or raise its Datastore.StorageMax.",
+        )
+    peers = "offline" if state.peers is None else f"{state.peers} peers"
+    room = f"{state.stored >> 20} of {state.limit >> 20} MiB used"
+    return f"Kubo {state.version} at {api}, {room}, {peers}"
 
 
 def _development(session: Session) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from integrity.client.keeping import Keeper
 from integrity.client.recording import LATEST, Recorder, Standing
 from integrity.client.resolving import FINALIZED
 from integrity.client.session import Session
@@ -26,7 +27,7 @@ FINAL_SECONDS = 3600.0
 class Published:
     """A release as it was published. ``fee`` is in wei and, like ``gas_used``, None when this call
     sent nothing; of a dry run both are estimates. ``already`` says that the very same release
-    stood in the registry before.
+    stood in the registry before; ``kept`` names the places that keep it besides this home.
     """
 
     link: Link
@@ -43,6 +44,7 @@ class Published:
     already: bool = False
     dry_run: bool = False
     sidecar: Path | None = None
+    kept: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
 
 
@@ -60,12 +62,14 @@ def publish(
     wait: bool = True,
     dry_run: bool = False,
     sidecar: bool = True,
+    keepers: Sequence[Keeper] = (),
     report: Report | None = None,
 ) -> Published:
     """Publish a folder, or a single file, under a version that was never used before.
 
     ``session.publisher`` is who publishes, when that is not the key itself. Returns once the record
     is final, or with ``wait`` False once it is in a block. The same release again sends nothing.
+    Each of ``keepers`` has it, and has given its roots back, before anything is recorded.
     Raises ReleaseExists, SourceChanged, PathRefused, UnsafePath, KeyRefused, TransactionRefused,
     ChainMismatch, RegistryMismatch, RpcUnavailable or Unfinalized.
     """
@@ -76,6 +80,8 @@ def publish(
     session.home.refuse_inside(path)
     signer = session.keystore.open(info, session.password)
     recorder = Recorder(session, link, version)
+    for keeper in keepers:
+        keeper.check()
     with ReleaseBuilder(
         path, naming, session.home.scratch_folder(),
         follow_symlinks=follow_symlinks, whole_digests=whole_digests,
@@ -109,13 +115,7 @@ def publish(
             _check_same(standing, result)
         if dry_run:
             return replace(result, dry_run=True, already=standing is not None)
-        _say(report, "storing")
-        with Store(session.home.store) as store:
-            result.warnings.extend(_displaced(store, built))
-            store.add_release(
-                header, link.chain_id, built.digest, built.place,
-                built.unchanged_files(), built.nodes(),
-            )  # fmt: skip
+        result = _keep(session, built, result, keepers, report)
         _say(report, "recording")
         stands = _stands(recorder, standing, result, wait=wait) if standing else None
         result = stands or _record(
@@ -124,6 +124,23 @@ def publish(
         if sidecar:
             result = replace(result, sidecar=write_sidecar(path, built.chunks(), result.warnings))
     return result
+
+
+def _keep(
+    session: Session, built: ReleaseBuilder, result: Published, keepers: Sequence[Keeper],
+    report: Report | None,
+) -> Published:  # fmt: skip
+    """Put the release into this home's store, and to everyone else who is to keep it."""
+    _say(report, "storing")
+    with Store(session.home.store) as store:
+        result.warnings.extend(_displaced(store, built))
+        store.add_release(
+            built.header, result.link.chain_id, built.digest, built.place,
+            built.unchanged_files(), built.nodes(),
+        )  # fmt: skip
+    for keeper in keepers:
+        result.warnings.extend(keeper.keep(built, report))
+    return replace(result, kept=tuple(keeper.name for keeper in keepers))
 
 
 def _record(

@@ -150,9 +150,10 @@ def _bring(
         return
     if session.home.store.is_file():
         from integrity.store.database import Store
+        from integrity.store.reading import BlockReader
 
         with contextlib.suppress(StoreError), Store(session.home.store) as store:
-            if file.take(store.node, digest) and _digest(file) == digest:
+            if file.take(BlockReader(store).read, digest) and _digest(file) == digest:
                 return
     if not fetcher.tallies:
         what = "is neither beside the data nor in this home's store"

@@ -47,21 +47,43 @@ def encode_node(links: Iterable[bytes], data: bytes) -> bytes:
     return b"".join(links) + b"\x0a" + varint(len(data)) + data
 
 
-def decode_node(block: bytes) -> tuple[list[Link], bytes]:
-    """Read a node; raises NonCanonical unless encoding the result gives the same bytes again."""
+class LooseLink(NamedTuple):
+    """A link as any IPFS tool may have written it: ``cid`` is binary and of any kind, ``name`` and
+    ``tsize`` may be missing.
+    """
+
+    cid: bytes
+    name: bytes | None
+    tsize: int | None
+
+
+def parse_node(block: bytes) -> tuple[list[LooseLink], bytes | None]:
+    """Read a node of anybody's: links before or after the data, which may be missing.
+
+    Raises LimitExceeded, NonCanonical for fields of another kind or given twice, FormatError.
+    """
     if len(block) > BLOCK_LIMIT:
         raise LimitExceeded(f"a dag-pb block of {len(block)} bytes; the limit is {BLOCK_LIMIT}")
-    links: list[Link] = []
+    links: list[LooseLink] = []
     data: bytes | None = None
-    for field, value in _fields(block):
-        if field == 2 and data is None and isinstance(value, bytes):
-            links.append(_decode_link(value))
+    for field, value in fields(block):
+        if field == 2 and isinstance(value, bytes):
+            links.append(_parse_link(value))
         elif field == 1 and data is None and isinstance(value, bytes):
             data = value
         else:
-            raise NonCanonical("a dag-pb node must be its links, then its data, and nothing else")
+            raise NonCanonical(
+                "a dag-pb node must be links and one piece of data, and nothing else"
+            )
+    return links, data
+
+
+def decode_node(block: bytes) -> tuple[list[Link], bytes]:
+    """Read a node of a release; NonCanonical unless encoding the result gives the same bytes again."""
+    loose, data = parse_node(block)
     if data is None:
         raise NonCanonical("a dag-pb node without data")
+    links = [_strict(link) for link in loose]
     again = encode_node((encode_link(bytes(k.cid), k.name, k.tsize) for k in links), data)
     if again != block:
         raise NonCanonical("a dag-pb block that is not written in its canonical form")
@@ -70,21 +92,27 @@ def decode_node(block: bytes) -> tuple[list[Link], bytes]:
 
 def decode_link(encoded: bytes) -> Link:
     """Read one link as `encode_link` writes it; raises FormatError."""
-    fields = list(_fields(encoded))
-    if len(fields) != 1 or fields[0][0] != 2 or not isinstance(fields[0][1], bytes):
+    found = list(fields(encoded))
+    if len(found) != 1 or found[0][0] != 2 or not isinstance(found[0][1], bytes):
         raise NonCanonical("not one dag-pb link")
-    return _decode_link(fields[0][1])
+    return _strict(_parse_link(found[0][1]))
 
 
-def _decode_link(body: bytes) -> Link:
-    parts = dict(_fields(body))
+def _parse_link(body: bytes) -> LooseLink:
+    parts = dict(fields(body))
     cid, name, tsize = parts.get(1), parts.get(2), parts.get(3)
-    if not isinstance(cid, bytes) or not isinstance(name, bytes) or not isinstance(tsize, int):
+    if not isinstance(cid, bytes) or isinstance(name, int) or isinstance(tsize, bytes):
+        raise NonCanonical("a dag-pb link needs a Hash, and a Name and a Tsize of their kinds")
+    return LooseLink(cid, name, tsize)
+
+
+def _strict(link: LooseLink) -> Link:
+    if link.name is None or link.tsize is None:
         raise NonCanonical("a dag-pb link needs Hash, Name and Tsize")
-    return Link(decode_cid(cid), name, tsize)
+    return Link(decode_cid(link.cid), link.name, link.tsize)
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
+def fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
     """Protobuf fields of wire types 0 (varint) and 2 (bytes), in the order in which they stand."""
     at = 0
     while at < len(data):

@@ -87,6 +87,11 @@ class ReleaseBuilder:
         return os.fsencode(os.path.realpath(self.root))
 
     @property
+    def manifest_size(self) -> int:
+        """Bytes of the manifest."""
+        return self._path("manifest").stat().st_size
+
+    @property
     def empty_folders(self) -> list[str]:
         """Folders that were left out because no file is in them."""
         return self._walker.empty
@@ -149,7 +154,7 @@ class ReleaseBuilder:
         if hashed.error is not None:
             raise PathRefused(f"cannot read {path!r}: {hashed.error.strerror or hashed.error}")
         if hashed.after != before or hashed.length != hashed.size:
-            raise _changed(path)
+            raise changed(path)
         also = {} if hashed.whole is None else {"sha256": hashed.whole.hex()}
         return FileEntry(path, hashed.size, hashed.digests, executable, also), before
 
@@ -169,9 +174,9 @@ class ReleaseBuilder:
         """The manifest's bytes."""
         return _chunks(self._path("manifest"))
 
-    def unchanged_files(self) -> Iterator[tuple[FileEntry, bytes, Signature]]:
-        """Every file with its absolute path and stat, looked at once more: SourceChanged if any
-        file was touched since it was hashed.
+    def unchanged_files(self) -> Iterator[tuple[FileEntry, bytes]]:
+        """Every file with its absolute path, looked at once more: SourceChanged if any file was
+        touched since it was hashed.
         """
         base = self.place
         single = os.path.isfile(base)
@@ -182,10 +187,10 @@ class ReleaseBuilder:
                 try:
                     now = signature(os.stat(path, follow_symlinks=self._follow or single))
                 except OSError as error:
-                    raise _changed(entry.path) from error
+                    raise changed(entry.path) from error
                 if now != before:
-                    raise _changed(entry.path)
-                yield entry, path, now
+                    raise changed(entry.path)
+                yield entry, path
 
     def nodes(self) -> Iterator[tuple[bytes, bytes]]:
         """(digest, block) of every directory and file node, and of the manifest."""
@@ -226,5 +231,6 @@ def _open_found(found: Found) -> int:
         ) from error
 
 
-def _changed(path: str) -> SourceChanged:
+def changed(path: str) -> SourceChanged:
+    """The error for a file that is not what was hashed."""
     return SourceChanged(f"{path!r} changed while it was read", evidence={"path": path})

@@ -113,6 +113,26 @@ else:  # Windows: no positional reads, so one at a time
                 data = data[os.write(fd, data) :]
 
 
+if hasattr(os, "pread"):
+
+    def read_from(fd: int, length: int, offset: int) -> bytes:
+        """``length`` bytes from ``offset``, fewer only at the end."""
+        data = os.pread(fd, length, offset)
+        while 0 < len(data) < length:
+            more = os.pread(fd, length - len(data), offset + len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+else:
+
+    def read_from(fd: int, length: int, offset: int) -> bytes:
+        """``length`` bytes from ``offset``, fewer only at the end."""
+        buffer = bytearray(length)
+        return bytes(buffer[: read_at(fd, memoryview(buffer), offset)])
+
+
 def sync_file_system(path: str) -> None:
     """Make everything written on the file system of ``path`` durable; raises OSError."""
     if sys.platform == "linux":

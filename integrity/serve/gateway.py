@@ -1,188 +1,221 @@
-"""The trustless gateway over the embedded store: raw blocks by CID (specs.ipfs.tech), aiohttp.
+"""The trustless gateway over the embedded store (specs.ipfs.tech/http-gateways), on aiohttp.
 
-What it gives out was published by this home and is hashed before it is first sent; a file that
+What it gives out was published or imported by this home, and is checked on its way; a file that
 changed since is as good as absent. Nothing is looked up by name, so no path leads out of the store.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import re
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
-from integrity.core.cid import Cid, parse_cid
-from integrity.core.dagpb import BLOCK_LIMIT
-from integrity.errors import FormatError, StoreError
-from integrity.store.reading import Block, BlockReader, InFile, InMemory
+from integrity.core.anycid import AnyCid, parse_any_cid
+from integrity.core.dag import BlockMissing, NoSuchPath
+from integrity.errors import FormatError, IntegrityError
+from integrity.serve.answering import CORS, etag, headers, is_known, span_of, text
+from integrity.serve.asking import RAW, Asked, Refused, parse, parse_root
+from integrity.serve.budget import Budget
+from integrity.serve.cars import CarAnswer, checked_load
+from integrity.serve.denying import Denylist
+from integrity.serve.hosts import Hosts
+from integrity.serve.routing import FOUND_SECONDS, NOT_FOUND_SECONDS, Provider
+from integrity.store.reading import BlockReader
 
 _T = TypeVar("_T")
 
-RAW = "application/vnd.ipld.raw"
-PROBE = "bafkqaaa"
-"""The CID of no bytes (identity hash): what clients ask for to learn whether this is a gateway."""
-
-_PORTION = 256 << 10
-"""Bytes that a slow reader makes the server hold."""
-
-_RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,19})-(?P<last>[0-9]{0,19})")
-_READER: web.AppKey[BlockReader] = web.AppKey("reader", BlockReader)
-_POOL: web.AppKey[ThreadPoolExecutor] = web.AppKey("pool", ThreadPoolExecutor)
+_SLICE = 16 << 10
+"""Bytes at a time for readers who are served while memory is short."""
 
 
-def make_app(reader: BlockReader, *, threads: int = 4) -> web.Application:
-    """The application; ``threads`` hash and look up beside the event loop."""
-    app = web.Application(client_max_size=0)
-    app[_READER] = reader
-    app[_POOL] = ThreadPoolExecutor(threads, thread_name_prefix="serve")
-    app.router.add_get("/ipfs/{cid}", _block, allow_head=True)
-    app.on_cleanup.append(_stop_pool)
-    return app
+class Gateway:
+    """Made on the event loop that serves ``app``. ``provider`` is None until it is known where this
+    server can be reached.
+    """
 
+    def __init__(
+        self, reader: BlockReader, denylist: Denylist, hosts: Hosts, *, threads: int = 4
+    ) -> None:
+        self.provider: Provider | None = None
+        self._reader = reader
+        self._denylist = denylist
+        self._hosts = hosts
+        self._budget = Budget()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="serve")
+        self.app = web.Application(client_max_size=0, middlewares=[self._around()])
+        self.app.router.add_get("/ipfs/{tail:.+}", self._ipfs, allow_head=True)
+        self.app.router.add_get("/routing/v1/providers/{cid}", self._providers, allow_head=True)
+        self.app.router.add_get("/routing/v1/{tail:.*}", self._unknown)
+        self.app.on_response_prepare.append(self._add_cors)
+        self.app.on_cleanup.append(self._stop)
 
-async def _stop_pool(app: web.Application) -> None:
-    app[_POOL].shutdown(wait=False, cancel_futures=True)
+    async def _stop(self, _: web.Application) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def _around(self) -> Middleware:
+        @web.middleware
+        async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if not self._hosts.allows(request.headers.get("host", "")):
+                return text(
+                    403, "this server is not the host that was asked for (--name NAME adds one)"
+                )
+            if request.method == "OPTIONS":
+                return web.Response(status=204, headers={"Allow": "GET, HEAD, OPTIONS"})
+            try:
+                return await handler(request)
+            except Refused as refused:
+                return text(refused.status, refused.message)
+            except (NoSuchPath, BlockMissing) as missing:
+                return text(404, str(missing))
+            except FormatError as error:
+                return text(502, f"a block on the way is malformed: {error.message}")
+            except IntegrityError as error:
+                return text(500, error.message)
 
-async def _block(request: web.Request) -> web.StreamResponse:
-    text = request.match_info["cid"]
-    if not _wants_raw(request):
-        return _text(406, "this gateway gives raw blocks: ask with ?format=raw")
-    if text == PROBE:
-        return web.Response(body=b"", headers=_headers(PROBE, PROBE))
-    try:
-        cid = parse_cid(text)
-    except FormatError as error:
-        return _text(400, error.message)
-    etag = f'"{cid}.raw"'
-    known = request.headers.get("if-none-match", "").strip()
-    if _matches(known, etag):
-        return web.Response(status=304, headers=_headers(text, str(cid)))
-    try:
-        block = await _off(request, lambda: request.app[_READER].open(cid.digest))
-    except StoreError as error:
-        return _text(500, error.message)
-    if block is None:
-        return _text(404, f"{cid} is not here")
-    try:
-        if known == "*":  # any version the client has is the one that is here
-            return web.Response(status=304, headers=_headers(text, str(cid)))
-        return await _answer(request, cid, block)
-    finally:
-        block.close()
+        return around
 
+    async def _add_cors(self, _: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(CORS)
 
-def _wants_raw(request: web.Request) -> bool:
-    """By ``format``, which wins, or by Accept (trustless gateway specification, section 3)."""
-    named = request.query.get("format")
-    if named is not None:
-        return named == "raw"
-    return RAW in request.headers.get("accept", "")
+    async def _unknown(self, _: web.Request) -> web.StreamResponse:
+        return text(501, "this server tells providers of blocks, and nothing else")
 
+    async def _off(self, work: Callable[[], _T]) -> _T:
+        """Do what reads and hashes beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-def _matches(header: str, etag: str) -> bool:
-    return etag in {tag.strip().removeprefix("W/") for tag in header.split(",")}
+    # --- /ipfs/ --------------------------------------------------------------------------------
 
+    async def _ipfs(self, request: web.Request) -> web.StreamResponse:
+        path = request.rel_url.raw_path
+        root = parse_root(path)
+        self._refuse_denied(root)
+        if "only-if-cached" in request.headers.get("cache-control", "") and not await self._has(
+            root
+        ):
+            return web.Response(status=412)
+        asked = parse(path, request.query, request.headers.get("accept"))
+        return await (self._raw if asked.media == RAW else self._car)(request, asked)
 
-def _headers(name: str, cid: str) -> dict[str, str]:
-    return {
-        "Content-Type": RAW,
-        "Cache-Control": "public, max-age=29030400, immutable",
-        "Content-Disposition": f'attachment; filename="{name}.bin"',
-        "Etag": f'"{cid}.raw"',
-        "X-Content-Type-Options": "nosniff",
-        "X-Ipfs-Path": f"/ipfs/{cid}",
-        "Accept-Ranges": "bytes",
-    }
+    async def _has(self, cid: AnyCid) -> bool:
+        """Whether a block is here, as far as the store's index tells."""
+        if cid.inlined is not None or self._denylist.status(cid):
+            return False
+        return await self._off(lambda: self._reader.has(cid.key))
 
+    def _refuse_denied(self, cid: AnyCid) -> None:
+        status = self._denylist.status(cid)
+        if status is not None:
+            raise Refused(status, f"{cid} is not served here")
 
-async def _answer(request: web.Request, cid: Cid, block: Block) -> web.StreamResponse:
-    if block.length > BLOCK_LIMIT:
-        return _text(410, f"{cid} is larger than a block may be")
-    # A range is defined for GET alone (RFC 9110, section 14.2).
-    asked = request.headers.get("range") if request.method == "GET" else None
-    if request.headers.get("if-range", f'"{cid}.raw"').strip() != f'"{cid}.raw"':
-        asked = None  # of something else than what the client has (RFC 9110, section 13.1.5)
-    span = _span(asked, block.length)
-    headers = _headers(str(cid), str(cid))
-    if span is None:
-        headers["Content-Range"] = f"bytes */{block.length}"
-        return web.Response(status=416, headers=headers)
-    first, length, status = span
-    if status == 206:
-        headers["Content-Range"] = f"bytes {first}-{first + length - 1}/{block.length}"
-    if isinstance(block, InMemory) or status == 206:
-        data = block.data if isinstance(block, InMemory) else await _off(request, block.checked)
-        if data is None:
-            return _text(404, f"{cid} is not here")
-        return web.Response(status=status, body=data[first : first + length], headers=headers)
-    response = web.StreamResponse(status=status, headers=headers)
-    response.content_length = length
-    await response.prepare(request)
-    sent = request.method == "HEAD" or await _send(request, response, block)
-    if sent:
+    def _read(self, cid: AnyCid) -> bytes | None:
+        return None if self._denylist.status(cid) else self._reader.read(cid.key)
+
+    async def _raw(self, request: web.Request, asked: Asked) -> web.StreamResponse:
+        tag = etag(asked)
+        block = await self._off(lambda: checked_load(self._read)(asked.cid))
+        named = headers(request, asked)
+        if is_known(request, tag):
+            return web.Response(status=304, headers=named)
+        span = span_of(request, tag, len(block))
+        if span is None:
+            named["Content-Range"] = f"bytes */{len(block)}"
+            return web.Response(status=416, headers=named)
+        first, length, status = span
+        if status == 206:
+            named["Content-Range"] = f"bytes {first}-{first + length - 1}/{len(block)}"
+        response = web.StreamResponse(status=status, headers=named)
+        response.content_length = length
+        await response.prepare(request)
+        if request.method != "HEAD":
+            if request.transport is not None and self._budget.has_room(length):
+                with self._budget.holding(length, request.transport):
+                    await response.write(memoryview(block)[first : first + length])
+            else:
+                del block
+                await self._send_slowly(request, response, asked.cid, range(first, first + length))
         await response.write_eof()
-    elif request.transport is not None:
-        request.transport.abort()
-    return response
+        return response
 
+    async def _send_slowly(
+        self, request: web.Request, response: web.StreamResponse, cid: AnyCid, span: range
+    ) -> None:
+        """In slices, for each of which the block is read and checked again: nothing is held."""
+        for at in range(span.start, span.stop, _SLICE):
+            end = min(at + _SLICE, span.stop)
 
-async def _send(request: web.Request, response: web.StreamResponse, block: InFile) -> bool:
-    """The block in portions; the last one only if all of them have the digest together.
+            def cut(at: int = at, end: int = end) -> bytes | None:
+                block = self._read(cid)
+                return None if block is None else block[at:end]
 
-    So bytes that were overwritten never make up a complete answer. They are copied and not handed to
-    ``sendfile``, which gives the socket the file's own pages: what is written to the file then still
-    reaches a client who has not read them yet, long after anybody could look.
-    """
-    sha256 = hashlib.sha256()
-    sent = 0
-
-    def portion() -> bytes:
-        try:
-            data = block.read(sent, min(_PORTION, block.length - sent))
-        except OSError:
-            return b""
-        sha256.update(data)
-        return data
-
-    while sent < block.length:
-        data = await _off(request, portion)
-        sent += len(data)
-        if not data or (sent == block.length and sha256.digest() != block.digest):
-            return False
-        try:
+            data = await self._off(cut)
+            if data is None:
+                _cut_off(request)
+                return
             await response.write(data)
-        except ConnectionError:  # the client has gone
-            return False
-    return True
+
+    async def _car(self, request: web.Request, asked: Asked) -> web.StreamResponse:
+        load = checked_load(self._read)
+        answer = await self._off(lambda: CarAnswer(asked, load))
+        named = headers(request, asked)
+        if is_known(request, etag(asked)):
+            return web.Response(status=304, headers=named)
+        response = web.StreamResponse(headers=named)
+        await response.prepare(request)
+        if request.method != "HEAD":
+            try:
+                await self._stream(request, response, answer.portions())
+            except (BlockMissing, IntegrityError):
+                _cut_off(request)  # so that the client does not take it for the whole
+        await response.write_eof()
+        return response
+
+    async def _stream(
+        self, request: web.Request, response: web.StreamResponse, portions: Iterator[bytes]
+    ) -> None:
+        """Write one portion while the next one is found."""
+        loop = asyncio.get_running_loop()
+
+        def find() -> asyncio.Future[bytes | None]:
+            return loop.run_in_executor(self._pool, next, portions, None)
+
+        coming = find()
+        try:
+            while (data := await coming) is not None and request.transport is not None:
+                coming = find()
+                with self._budget.holding(len(data), request.transport):
+                    await response.write(data)
+        finally:
+            coming.cancel()
+
+    # --- /routing/v1/ --------------------------------------------------------------------------
+
+    async def _providers(self, request: web.Request) -> web.StreamResponse:
+        try:
+            cid = parse_any_cid(request.match_info["cid"])
+        except FormatError as error:
+            return text(422, error.message)
+        provider = self.provider if await self._has(cid) else None
+        records = provider.records(request.query) if provider else []
+        seconds = FOUND_SECONDS if records else NOT_FOUND_SECONDS
+        named = {
+            "Cache-Control": f"public, max-age={seconds}",
+            "Vary": "Accept",
+            "Content-Type": "application/json",
+        }
+        if "application/x-ndjson" in request.headers.get("accept", ""):
+            named["Content-Type"] = "application/x-ndjson"
+            body = "".join(json.dumps(record) + "\n" for record in records)
+        else:
+            body = json.dumps({"Providers": records})
+        return web.Response(text=body, headers=named)
 
 
-async def _off(request: web.Request, work: Callable[[], _T]) -> _T:
-    """Do what reads and hashes beside the event loop."""
-    return await asyncio.get_running_loop().run_in_executor(request.app[_POOL], work)
-
-
-def _span(header: str | None, length: int) -> tuple[int, int, int] | None:
-    """(first byte, how many, status) of a Range header (RFC 9110, section 14); None is a 416.
-
-    Several ranges, and units other than bytes, are answered in full, as the RFC allows.
-    """
-    match = _RANGE.fullmatch(header.strip()) if header else None
-    if match is None or not (match["first"] or match["last"]):
-        return 0, length, 200
-    if not match["first"]:
-        wanted = min(int(match["last"]), length)
-        return (length - wanted, wanted, 206) if wanted else None
-    first = int(match["first"])
-    last = min(int(match["last"]), length - 1) if match["last"] else length - 1
-    if match["last"] and int(match["last"]) < first:
-        return 0, length, 200
-    return (first, last - first + 1, 206) if first <= last else None
-
-
-def _text(status: int, message: str) -> web.Response:
-    return web.Response(status=status, text=message + "\n")
+def _cut_off(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()

@@ -12,50 +12,30 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from integrity.core.manifest import FileEntry, Header
 from integrity.core.pieces import PIECE_SIZE, piece_length, split_digests
-from integrity.disk.system import Signature
 from integrity.errors import StoreError
+from integrity.store import schema
 
 _T = TypeVar("_T")
 
-_SCHEMA_VERSION = 1
 _BATCH = 4096
 _WAIT_SECONDS = 30.0
 _CACHE = 16 << 20  # digests come in no order: with SQLite's 2 MiB each would cost a page
-_SCHEMA = """
-CREATE TABLE release (
-    manifest BLOB PRIMARY KEY, chain_id INTEGER NOT NULL, publisher TEXT NOT NULL,
-    package TEXT NOT NULL, version TEXT NOT NULL, content BLOB NOT NULL, folder BLOB NOT NULL,
-    files INTEGER NOT NULL, size INTEGER NOT NULL, added INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX release_name ON release (chain_id, publisher, package, version);
-CREATE TABLE file (
-    id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, size INTEGER NOT NULL,
-    mtime INTEGER NOT NULL, ctime INTEGER NOT NULL, inode TEXT NOT NULL, device TEXT NOT NULL
-);
-CREATE TABLE piece (
-    digest BLOB NOT NULL, file INTEGER NOT NULL, number INTEGER NOT NULL,
-    PRIMARY KEY (digest, file, number)
-) WITHOUT ROWID;
-CREATE INDEX piece_file ON piece (file);
-CREATE TABLE node (digest BLOB PRIMARY KEY, block BLOB NOT NULL) WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a piece should stand: bytes [offset, offset + length) of a file with this signature."""
+    """Where a block should stand: bytes [offset, offset + length) of a file."""
 
     path: bytes
     offset: int
     length: int
-    signature: Signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +50,19 @@ class StoredRelease:
     content: bytes
     folder: bytes
     files: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImport:
+    """A CAR file that was imported; ``roots`` are binary CIDs one after another, ``size`` is that of
+    the store's own copy in bytes.
+    """
+
+    id: int
+    name: str
+    roots: bytes
+    blocks: int
     size: int
 
 
@@ -107,20 +100,27 @@ class Store:
             time.sleep(0.02)
 
     def _migrate(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == _SCHEMA_VERSION:  # without waiting for who writes
+        if not self._missing_statements():  # without waiting for who writes
             return
         with self._transaction():
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-            elif version != _SCHEMA_VERSION:
-                raise StoreError(
-                    f"the store {self.path} has the layout {version}, made by a newer release",
-                    next="Update this program, or set INTEGRITY_HOME to another folder.",
-                )
+            for statement in self._missing_statements():
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {schema.VERSION}")
+
+    def _missing_statements(self) -> list[str]:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        statements = schema.statements(version)
+        if statements is None:
+            raise StoreError(
+                f"the store {self.path} has the layout {version}, made by a newer release",
+                next="Update this program, or set INTEGRITY_HOME to another folder.",
+            )
+        return statements
+
+    @property
+    def imports_folder(self) -> Path:
+        """Where the store's own copies of imported CAR files are."""
+        return self.path.with_name("imports")
 
     def close(self) -> None:
         with self._lock:
@@ -151,11 +151,11 @@ class Store:
         chain_id: int,
         manifest: bytes,
         folder: bytes,
-        files: Iterable[tuple[FileEntry, bytes, Signature]],
+        files: Iterable[tuple[FileEntry, bytes]],
         nodes: Iterable[tuple[bytes, bytes]],
     ) -> None:
-        """Put a release in, all or nothing: (entry, absolute path, stat when hashed) of each file
-        below ``folder``, and the (digest, block) of every node and of the manifest.
+        """Put a release in, all or nothing: (entry, absolute path) of each file below ``folder``, and
+        the (digest, block) of every node and of the manifest.
 
         A file that stood there before with other bytes loses its old pieces. Raises StoreError, and
         whatever the iterables raise.
@@ -185,18 +185,42 @@ class Store:
         )
         self._db.execute(f"DELETE FROM file WHERE {condition}", below)  # noqa: S608
 
-    def _add_files(self, batch: list[tuple[FileEntry, bytes, Signature]]) -> None:
+    def _add_files(self, batch: list[tuple[FileEntry, bytes]]) -> None:
         (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM file").fetchone()
-        files: list[tuple[int, bytes, int, int, int, str, str]] = []
+        files: list[tuple[int, bytes, int]] = []
         pieces: list[tuple[bytes, int, int]] = []
-        for number, (entry, path, signature) in enumerate(batch, last + 1):
-            size, mtime, ctime, inode, device = signature
-            # Inodes and devices may have all 64 bits, which SQLite's integers have not.
-            files.append((number, path, size, mtime, ctime, str(inode), str(device)))
+        for number, (entry, path) in enumerate(batch, last + 1):
+            files.append((number, path, entry.size))
             pieces += [(d, number, i) for i, d in enumerate(split_digests(entry.digests))]
         pieces.sort()
-        self._db.executemany("INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", files)
+        self._db.executemany("INSERT INTO file VALUES (?, ?, ?)", files)
         self._db.executemany("INSERT INTO piece VALUES (?, ?, ?)", pieces)
+
+    def add_import(
+        self, name: str, roots: bytes, size: int, blocks: Iterable[tuple[bytes, int, int]]
+    ) -> StoredImport:
+        """Put in a CAR file that stands in ``imports_folder`` under this name, all or nothing: the
+        (key, offset, length) of each of its blocks. One of this name that is there stays as it is.
+        """
+        with _translated(self.path), self._transaction():
+            known = self._imports("WHERE name = ?", name)
+            if known:
+                return known[0]
+            row = self._db.execute(
+                "INSERT INTO import (name, roots, blocks, size, added) VALUES (?, ?, 0, ?, ?)",
+                (name, roots, size, int(time.time())),
+            ).lastrowid
+            for batch in _batches(blocks):
+                batch.sort()
+                self._db.executemany(
+                    "INSERT OR IGNORE INTO block VALUES (?, ?, ?, ?)",
+                    [(key, row, offset, length) for key, offset, length in batch],
+                )
+            self._db.execute(
+                "UPDATE import SET blocks = (SELECT count(*) FROM block WHERE import = id) WHERE id = ?",
+                (row,),
+            )
+            return self._imports("WHERE id = ?", row)[0]
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -205,16 +229,17 @@ class Store:
         row = self._one("SELECT block FROM node WHERE digest = ?", digest)
         return None if row is None else bytes(row[0])
 
-    def places(self, digest: bytes) -> list[Place]:
-        """Where a piece was when it was hashed; empty when the store never saw it."""
-        query = (
-            "SELECT path, number, size, mtime, ctime, inode, device "
-            "FROM piece JOIN file ON file.id = piece.file WHERE digest = ?"
-        )
+    def places(self, key: bytes) -> list[Place]:
+        """Where a block is said to stand, by its :attr:`AnyCid.key`: the pieces of published files,
+        and what was imported. Empty when the store never saw it.
+        """
         with _translated(self.path), self._lock:
-            rows = self._db.execute(query, (digest,)).fetchall()
+            pieces = self._db.execute(f"SELECT {_PIECE} WHERE digest = ?", (key,)).fetchall()
+            blocks = self._db.execute(f"SELECT {_BLOCK} WHERE key = ?", (key,)).fetchall()
         try:
-            return [_place(*row) for row in rows]
+            return [_piece_place(*row) for row in pieces] + [
+                _block_place(self.imports_folder, *row) for row in blocks
+            ]
         except (TypeError, ValueError, OverflowError) as error:
             raise StoreError(
                 f"the store {self.path} is damaged: {error}",
@@ -231,19 +256,117 @@ class Store:
             rows = self._db.execute(query).fetchall()
         return [StoredRelease(*row) for row in rows]
 
+    def imports(self) -> list[StoredImport]:
+        """The imported CAR files, in the order in which they were put in."""
+        with _translated(self.path), self._lock:
+            return self._imports("")
+
+    def each_node(self) -> Iterator[tuple[bytes, bytes]]:
+        """(digest, block) of every node, as of one moment."""
+        for digest, block in self._snapshot("SELECT digest, block FROM node"):
+            yield bytes(digest), bytes(block)
+
+    def each_place(self) -> Iterator[tuple[bytes, Place]]:
+        """(key, place) of every block that stands in a file, file by file, as of one moment."""
+        for key, *row in self._snapshot(f"SELECT digest, {_PIECE} ORDER BY file, number"):
+            yield bytes(key), _piece_place(*row)
+        for key, *row in self._snapshot(f"SELECT key, {_BLOCK} ORDER BY import, offset"):
+            yield bytes(key), _block_place(self.imports_folder, *row)
+
+    def _snapshot(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """Over a connection of its own, so that others go on meanwhile."""
+        with _translated(self.path):
+            own = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)
+            with contextlib.closing(own):
+                yield from own.execute(query)
+
+    # --- taking away ---------------------------------------------------------------------------
+
+    def remove_release(self, manifest: bytes) -> None:
+        """Forget a release; what nothing else needs is left to :meth:`collect`."""
+        with _translated(self.path), self._transaction():
+            self._db.execute("DELETE FROM release WHERE manifest = ?", (manifest,))
+
+    def remove_import(self, number: int) -> None:
+        """Forget an import, and delete the store's copy of it."""
+        with _translated(self.path):
+            with self._transaction():
+                known = self._imports("WHERE id = ?", number)
+                self._db.execute("DELETE FROM block WHERE import = ?", (number,))
+                self._db.execute("DELETE FROM import WHERE id = ?", (number,))
+            for entry in known:
+                (self.imports_folder / entry.name).unlink(missing_ok=True)
+
+    def collect(self, needed: Callable[[Callable[[bytes], bytes | None]], Iterable[bytes]]) -> int:
+        """Delete every node that is not among the digests ``needed`` gives, and every file that no
+        release's folder has -> how many nodes and files that were. ``needed`` is given a way to read
+        nodes; nothing is added meanwhile.
+        """
+        with _translated(self.path), self._transaction():
+            self._db.execute("CREATE TEMP TABLE needed (digest BLOB PRIMARY KEY) WITHOUT ROWID")
+            try:
+                self._db.executemany(
+                    "INSERT OR IGNORE INTO needed VALUES (?)", ((d,) for d in needed(self.node))
+                )
+                gone = self._db.execute(
+                    "DELETE FROM node WHERE digest NOT IN (SELECT digest FROM needed)"
+                ).rowcount
+            finally:
+                self._db.execute("DROP TABLE needed")
+            return int(gone) + self._collect_files()
+
+    def _collect_files(self) -> int:
+        folders = {bytes(f) for (f,) in self._db.execute("SELECT DISTINCT folder FROM release")}
+        gone = [
+            (number,)
+            for number, path in self._db.execute("SELECT id, path FROM file").fetchall()
+            if not any(above in folders for above in _above(bytes(path)))
+        ]
+        self._db.executemany("DELETE FROM piece WHERE file = ?", gone)
+        self._db.executemany("DELETE FROM file WHERE id = ?", gone)
+        return len(gone)
+
+    def shrink(self) -> None:
+        """Give the room of what was deleted back to the disk; not while others are at it."""
+        with _translated(self.path), self._lock, contextlib.suppress(sqlite3.OperationalError):
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _imports(self, condition: str, *values: object) -> list[StoredImport]:
+        query = f"SELECT id, name, roots, blocks, size FROM import {condition} ORDER BY id"  # noqa: S608
+        return [StoredImport(*row) for row in self._db.execute(query, values)]
+
     def _one(self, query: str, *values: object) -> tuple[bytes, ...] | None:
         with _translated(self.path), self._lock:
             row: tuple[bytes, ...] | None = self._db.execute(query, values).fetchone()
             return row
 
 
-def _place(
-    path: bytes, number: int, size: int, mtime: int, ctime: int, inode: str, device: str
-) -> Place:
-    if not all(type(value) is int for value in (number, size, mtime, ctime)):
+_PIECE = "path, number, size FROM piece JOIN file ON file.id = piece.file"
+_BLOCK = "name, offset, length FROM block JOIN import ON id = import"
+
+
+def _above(path: bytes) -> Iterator[bytes]:
+    """A path, and every folder it is in."""
+    at = len(path)
+    while at > 0:
+        yield path[:at]
+        at = path.rfind(b"/", 0, at)
+
+
+def _piece_place(path: bytes, number: int, size: int) -> Place:
+    _numbers(number, size)
+    return Place(path, number * PIECE_SIZE, piece_length(size, number))
+
+
+def _block_place(folder: Path, name: str, offset: int, length: int) -> Place:
+    _numbers(offset, length)
+    return Place(os.fsencode(folder / name), offset, length)
+
+
+def _numbers(*values: object) -> None:
+    if not all(type(value) is int for value in values):
         raise TypeError("a number that is none")
-    stat = (size, mtime, ctime, int(inode), int(device))
-    return Place(path, number * PIECE_SIZE, piece_length(size, number), stat)
 
 
 def _batches(items: Iterable[_T]) -> Iterator[list[_T]]:

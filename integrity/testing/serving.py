@@ -6,20 +6,18 @@ import asyncio
 import threading
 from types import TracebackType
 
-from aiohttp import web
-
 from integrity.home import Home
-from integrity.serve.gateway import make_app
+from integrity.serve.running import Serving, serving
 from integrity.store.database import Store
-from integrity.store.reading import BlockReader
 
 
 class ServedHome:
     """Use as a context manager; ``url`` is where it listens."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, how: Serving | None = None) -> None:
         self.url = ""
         self._home = home
+        self._how = how or Serving()
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -44,14 +42,6 @@ class ServedHome:
     async def _run(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         with Store(self._home.store) as store:
-            app = make_app(BlockReader(store))
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-            await runner.setup()
-            try:
-                await web.TCPSite(runner, "127.0.0.1", 0).start()
-                host, port = runner.addresses[0][:2]
-                self.url = f"http://{host}:{port}"
+            async with serving(store, self._how) as self.url:
                 self._ready.set()
                 await self._stop.wait()
-            finally:
-                await runner.cleanup()

@@ -70,7 +70,7 @@ def test_the_manifest_is_the_one_the_plain_way_gives(tmp_path: Path) -> None:
     assert nodes[digest] == manifest
     assert all(hashlib.sha256(block).digest() == d for d, block in nodes.items())
     root = os.fsencode(tmp_path)
-    assert [path for _, path, _ in files] == [
+    assert [path for _, path in files] == [
         root + b"/" + p.encode() for p in sorted(FILES, key=str.encode)
     ]
 
@@ -110,7 +110,7 @@ def test_a_single_file_is_a_folder_of_one(tmp_path: Path) -> None:
     (tmp_path / "tool.bin").write_bytes(data)
     with ReleaseBuilder(tmp_path / "tool.bin", NAMING) as built:
         built.build()
-        ((entry, path, _),) = built.unchanged_files()
+        ((entry, path),) = built.unchanged_files()
         assert b"".join(built.chunks()) == reference_manifest(
             {"tool.bin": data}, PUBLISHER, "tool", "1.2.0"
         )

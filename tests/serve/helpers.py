@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ from integrity.core.cid import raw_cid
 from integrity.disk.building import Naming, ReleaseBuilder
 from integrity.home import Home
 from integrity.store.database import Store
-from integrity.store.reading import SETTLED_NS
 
 MIB = 1 << 20
 PUBLISHER = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
@@ -48,13 +46,6 @@ def url_of(data: bytes) -> str:
     return f"/ipfs/{raw_cid(hashlib.sha256(data).digest())}?format=raw"
 
 
-def wait_until_settled(path: Path) -> None:
-    """Until a change of the file could no more hide in the same tick of the clock."""
-    info = path.stat()
-    while time.time_ns() - max(info.st_mtime_ns, info.st_ctime_ns) <= SETTLED_NS:
-        time.sleep(0.05)
-
-
 def rewrite_with_old_times(path: Path, data: bytes) -> None:
     """Other bytes in place, and the times put back: only ctime, which nobody can set, tells."""
     info = path.stat()
@@ -85,7 +76,7 @@ def connect(url: str, *, receive_buffer: int = 0) -> socket.socket:
 
 def send(connection: socket.socket, target: str, method: str = "GET", **headers: str) -> None:
     """A request that asks the server to close afterwards; ``_`` in a header's name is ``-``."""
-    lines = [f"{method} {target} HTTP/1.1", "Host: gateway.test", "Connection: close"]
+    lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
 

@@ -9,9 +9,7 @@ from pathlib import Path
 from integrity.core.manifest import FileEntry
 from integrity.core.pieces import piece_digest
 from integrity.disk.building import Naming, ReleaseBuilder
-from integrity.disk.system import Signature
 from integrity.store.database import Store
-from integrity.store.reading import BlockReader, InMemory
 
 MIB = 1 << 20
 CHAIN = 31337
@@ -41,24 +39,11 @@ def put(store: Store, folder: Path, files: Mapping[str, bytes] | None = None) ->
         return built.digest
 
 
-def entries(folder: Path) -> list[tuple[FileEntry, bytes, Signature]]:
+def entries(folder: Path) -> list[tuple[FileEntry, bytes]]:
     """What `put` would tell the store of each file."""
     with ReleaseBuilder(folder, Naming(PUBLISHER, folder.name, "1")) as built:
         built.build()
         return list(built.unchanged_files())
-
-
-def read(reader: BlockReader, wanted: bytes) -> bytes | None:
-    """The block's bytes as a server would send them; None when there is no such block."""
-    block = reader.open(wanted)
-    if block is None:
-        return None
-    try:
-        if isinstance(block, InMemory):
-            return block.data
-        return block.checked()
-    finally:
-        block.close()
 
 
 def piece(data: bytes, index: int) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from integrity_cli import output
-from integrity_cli.options import From, Json, LinkText, Publisher, Rpc, reading
+from integrity_cli.options import From, IpfsApi, Json, LinkText, Publisher, Rpc, reading
 from integrity_cli.options import path as parse_path
 from integrity_cli.values import record_link, record_value, rests_on
 
@@ -30,6 +30,7 @@ def get(
         ),
     ] = None,
     sources: From = [],
+    ipfs_api: IpfsApi = None,
     publisher: Publisher = None,
     rpc: Rpc = [],
     sidecar: Annotated[bool, typer.Option(help="Write NAME.integrity beside the folder.")] = True,
@@ -37,16 +38,14 @@ def get(
 ) -> None:
     """Download a release and check every piece of it; the folder appears whole or not at all."""
     from integrity.client.getting import get as run
-    from integrity.sources.gateway import GatewaySource
+    from integrity.sources.opening import opened
 
     given, parsed = reading(link, rpc, publisher)
-    opened = [GatewaySource(url) for url in sources]
-    try:
-        with output.progress(quiet=as_json) as report:
-            result = run(given, parsed, target, sources=opened, sidecar=sidecar, report=report)
-    finally:
-        for source in opened:
-            source.close()
+    with (
+        opened(sources, given.home.store, ipfs_api) as found,
+        output.progress(quiet=as_json) as report,
+    ):
+        result = run(given, parsed, target, sources=found, sidecar=sidecar, report=report)
     if as_json:
         output.emit(_value(result))
     else:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from integrity_cli import output
-from integrity_cli.options import Chain, Json, Key, Rpc, session
+from integrity_cli.options import Chain, IpfsApi, Json, Key, Rpc, session
 from integrity_cli.options import path as parse_path
 from integrity_cli.values import block_value
 
 if TYPE_CHECKING:
+    from integrity.client.keeping import Keeper
     from integrity.client.publishing import Published
     from integrity.client.session import Session
     from integrity.errors import Interrupted
@@ -60,6 +63,10 @@ def publish(
         bool, typer.Option("--dry-run", help="Show the manifest's digest, and what it would cost.")
     ] = False,
     sidecar: Annotated[bool, typer.Option(help="Write NAME.integrity beside the folder.")] = True,
+    ipfs: Annotated[
+        bool, typer.Option("--ipfs", help="Put it into a Kubo daemon and pin it, too.")
+    ] = False,
+    ipfs_api: IpfsApi = None,
     as_json: Json = False,
 ) -> None:
     """Publish a folder: hash it, keep it servable, and record it on the chain."""
@@ -67,11 +74,15 @@ def publish(
 
     given = session(rpc=rpc, chain=chain, publisher=publisher)
     try:
-        with output.progress(quiet=as_json) as report:
+        with (
+            _keepers(ipfs or ipfs_api is not None, ipfs_api) as keepers,
+            output.progress(quiet=as_json) as report,
+        ):
             result = run(
                 given, path, package, version,
                 key=key, make_latest=latest, follow_symlinks=follow_symlinks, meta=_meta(meta),
-                whole_digests=not no_also, wait=wait, dry_run=dry_run, sidecar=sidecar, report=report,
+                whole_digests=not no_also, wait=wait, dry_run=dry_run, sidecar=sidecar,
+                keepers=keepers, report=report,
             )  # fmt: skip
     except KeyboardInterrupt:
         raise _interrupted(given, package, version) from None
@@ -110,6 +121,19 @@ def manifest(
         for name in built.empty_folders:
             output.note(f"warning: the folder {name!r} has no file in it and is left out")
         output.emit_bytes(built.chunks())
+
+
+@contextlib.contextmanager
+def _keepers(ipfs: bool, api: str | None) -> Iterator[list[Keeper]]:
+    """The places besides this home that are to keep the release."""
+    with contextlib.ExitStack() as stack:
+        keepers: list[Keeper] = []
+        if ipfs:
+            from integrity.client.keeping import DaemonKeeper
+            from integrity.ipfs.kubo import Kubo
+
+            keepers.append(DaemonKeeper(stack.enter_context(Kubo(api))))
+        yield keepers
 
 
 def _meta(items: list[str]) -> dict[str, str]:
@@ -164,6 +188,7 @@ def _value(result: Published) -> dict[str, Any]:
         "already": result.already,
         "dry_run": result.dry_run,
         "sidecar": str(result.sidecar) if result.sidecar else None,
+        "kept": list(result.kept),
         "warnings": result.warnings,
     }
 
@@ -185,6 +210,8 @@ def _tell(result: Published) -> None:
             f"  record   release {result.sequence} in block {result.block.number} ({state}), "
             f"transaction 0x{result.transaction.hex()}"
         )
+    for place in result.kept:
+        output.say(f"  kept     {place}")
     if result.gas_used is not None and result.fee is not None:
         about = "about " if result.dry_run else ""
         output.say(f"  fee      {about}{result.fee / 10**18:.6f} ether ({result.gas_used:,} gas)")

@@ -16,10 +16,18 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="The port; 0 is any free one.")
     ] = 8770,
+    announce: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Where others reach this server, if not there."),
+    ] = None,
+    names: Annotated[
+        list[str],
+        typer.Option("--name", metavar="HOST", help="A host name to answer to; may be repeated."),
+    ] = [],
     as_json: Json = False,
 ) -> None:
     """Serve what this home published, as a trustless IPFS gateway, until INT or TERM."""
-    from integrity.serve.running import run
+    from integrity.serve.running import Serving, run
     from integrity.store.database import Store
 
     def ready(url: str) -> None:
@@ -32,4 +40,4 @@ def serve(
                 output.note("nothing was published from this home yet; what is, is served at once")
 
     with Store(session().home.store) as store:
-        run(store, host, port, ready)
+        run(store, Serving(host, port, announce, tuple(names)), ready)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from integrity_cli import output
-from integrity_cli.options import Json, Publisher, Rpc, known, session
+from integrity_cli.options import From, IpfsApi, Json, Publisher, Rpc, known, session
 from integrity_cli.options import path as parse_path
 from integrity_cli.values import record_link, record_value, rests_on
 
@@ -33,10 +33,8 @@ def verify(
             help="Check against this manifest file, without any chain.",
         ),
     ] = None,
-    sources: Annotated[
-        list[str],
-        typer.Option("--from", metavar="URL", help="A gateway to fetch the manifest from."),
-    ] = [],
+    sources: From = [],
+    ipfs_api: IpfsApi = None,
     publisher: Publisher = None,
     rpc: Rpc = [],
     as_json: Json = False,
@@ -44,6 +42,7 @@ def verify(
     """Hash everything in a folder and hold it against a release's record, or a manifest."""
     from integrity.client.verifying import verify as run
     from integrity.errors import UsageError
+    from integrity.sources.opening import opened
 
     if manifest is not None and publisher is not None:
         raise UsageError(
@@ -55,13 +54,11 @@ def verify(
     if link is not None:
         parsed = given.link(link)
         given = known(given, parsed)
-    opened = []
-    if sources:
-        from integrity.sources.gateway import GatewaySource
-
-        opened = [GatewaySource(url) for url in sources]
-    with output.progress(quiet=as_json) as report:
-        result = run(given, path, parsed, manifest=manifest, sources=tuple(opened), report=report)
+    with (
+        opened(sources, given.home.store, ipfs_api) as found,
+        output.progress(quiet=as_json) as report,
+    ):
+        result = run(given, path, parsed, manifest=manifest, sources=tuple(found), report=report)
     if as_json:
         output.emit(_value(result))
     else:

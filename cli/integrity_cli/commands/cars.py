@@ -1,0 +1,114 @@
+"""``integrity import`` and ``integrity export car``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from integrity_cli import output
+from integrity_cli.options import Json, LinkText, Publisher, Rpc, reading, session
+from integrity_cli.options import path as parse_path
+from integrity_cli.values import record_link, record_value, rests_on
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import BinaryIO
+
+export_app = typer.Typer(
+    help="Write a release in the form of other tools.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+def import_file(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.car", help="The CAR; - is stdin.", parser=parse_path)
+    ],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Take all blocks of a CAR into the store, each checked, and serve them from then on."""
+    from integrity.errors import UsageError
+    from integrity.store.database import Store
+    from integrity.store.importing import import_car
+
+    given = session()
+    quota = given.config.store_quota
+    try:
+        opened = sys.stdin.buffer if str(file) == "-" else file.open("rb")
+    except OSError as error:
+        raise UsageError(f"cannot read {str(file)!r}: {error.strerror or error}") from error
+    with (
+        opened,
+        Store(given.home.store) as store,
+        output.progress(quiet=as_json) as report,
+    ):
+        done = import_car(store, _reader(opened, file), quota=quota, report=report)
+    if as_json:
+        output.emit({
+            "name": done.stored.name, "roots": [str(root) for root in done.roots],
+            "blocks": done.stored.blocks, "size": done.stored.size, "already": done.already,
+        })  # fmt: skip
+        return
+    what = f"{output.number(done.stored.blocks, 'block')}, {output.size(done.stored.size)}"
+    output.say(
+        f"{'imported before' if done.already else 'imported'}  {output.place(file)}", f"  {what}"
+    )
+    for root in done.roots:
+        output.say(f"  root {root}")
+
+
+def _reader(opened: BinaryIO, file: Path) -> Callable[[int], bytes]:
+    from integrity.errors import UsageError
+
+    def read(count: int) -> bytes:
+        try:
+            return opened.read(count)
+        except OSError as error:
+            raise UsageError(f"cannot read {str(file)!r}: {error.strerror or error}") from error
+
+    return read
+
+
+@export_app.command("car")
+def export_car(
+    link: LinkText,
+    *,
+    target: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="A new file; - is stdout.", parser=parse_path
+        ),
+    ],
+    publisher: Publisher = None,
+    rpc: Rpc = [],
+    as_json: Json = False,
+) -> None:
+    """Write a release of this home's store, its manifest with it, as a CAR for any IPFS tool."""
+    from integrity.client.exporting import export_car as run
+    from integrity.errors import UsageError
+
+    to_stdout = str(target) == "-"
+    if to_stdout and as_json:
+        raise UsageError("stdout cannot take the CAR and the JSON", next="Name a file with -o.")
+    given, parsed = reading(link, rpc, publisher)
+    with output.progress(quiet=as_json) as report:
+        if to_stdout:
+            run(given, parsed, output.Stdout(), report=report)
+            return
+        done = run(given, parsed, target, report=report)
+    if as_json:
+        output.emit({
+            "path": str(target.absolute()), "link": record_link(done.record),
+            "roots": [str(root) for root in done.roots], "size": done.size,
+            **record_value(done.record),
+        })  # fmt: skip
+        return
+    output.say(
+        f"exported  {output.place(target)}",
+        f"  {output.size(done.size)}, of {record_link(done.record)}",
+        f"  against its record as of {rests_on(done.record)}",
+        *(f"  root {root}" for root in done.roots),
+    )

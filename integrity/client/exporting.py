@@ -1,0 +1,124 @@
+"""A release out of this home's store, as one CAR file."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from integrity.client.manifests import ManifestFile
+from integrity.client.session import Session
+from integrity.client.verifying import bring_manifest
+from integrity.core.anycid import AnyCid, any_cid
+from integrity.core.car import car_portions
+from integrity.core.cid import DAG_PB, RAW, Cid
+from integrity.core.dag import BlockMissing, Scope, Walk
+from integrity.core.links import Link
+from integrity.core.pieces import PIECE_SIZE
+from integrity.disk.system import sync_directory
+from integrity.errors import DiskError, PathRefused, SourcesUnavailable
+from integrity.fetch.engine import Fetcher
+from integrity.ports import Progress, Report
+from integrity.store.database import Store
+from integrity.store.reading import BlockReader
+from integrity.verifier.record import Record
+
+
+class Sink(Protocol):
+    """What bytes are written to."""
+
+    def write(self, data: bytes, /) -> int:
+        """All of it -> its length."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """``size`` is that of the CAR in bytes, ``roots`` are the folder's CID and the manifest's."""
+
+    record: Record
+    roots: list[AnyCid]
+    size: int
+
+
+def export_car(
+    session: Session, link: Link, target: Path | Sink, *, report: Report | None = None
+) -> Exported:
+    """Write a release with its manifest, all out of this home's store, into a CARv1: to a file that
+    does not exist yet and appears as a whole, or to an open one.
+
+    Raises what resolving raises, PathRefused when something stands at the target, SourcesUnavailable
+    when the store has not got all of it, DiskError.
+    """
+    if isinstance(target, Path) and os.path.lexists(target):
+        raise PathRefused(f"{str(target)!r} exists", next="Name another file with -o.")
+    with ManifestFile(session) as file:
+        record, header = bring_manifest(session, file, link, Fetcher([], 1), beside=None)
+        codec = RAW if file.path.stat().st_size <= PIECE_SIZE else DAG_PB
+    roots = [any_cid(header.content), any_cid(Cid(codec, record.manifest))]
+    with Store(session.home.store) as store:
+        portions = _reported(_portions(store, roots), report)
+        try:
+            size = (
+                _write_file(target, portions)
+                if isinstance(target, Path)
+                else _write(target, portions)
+            )
+        except BlockMissing as missing:
+            raise SourcesUnavailable(
+                f"this home's store has not got all of {record.package}@{record.version}: {missing}",
+                next="`integrity store check` tells which file changed; publish or import it again.",
+            ) from missing
+    return Exported(record, roots, size)
+
+
+def _portions(store: Store, roots: list[AnyCid]) -> Iterator[bytes]:
+    reader = BlockReader(store)
+
+    def load(cid: AnyCid) -> bytes:
+        block = reader.read(cid.key)
+        if block is None:
+            raise BlockMissing(cid)
+        return block
+
+    walk = Walk(load, dups=False)
+    walks = (walk.run([], root, Scope.ALL, None) for root in roots)
+    return car_portions(roots, itertools.chain.from_iterable(walks))
+
+
+def _reported(portions: Iterator[bytes], report: Report | None) -> Iterator[bytes]:
+    done = 0
+    for portion in portions:
+        done += len(portion)
+        if report:
+            report(Progress("exporting", done))
+        yield portion
+
+
+def _write(file: Sink, portions: Iterator[bytes]) -> int:
+    return sum(file.write(portion) for portion in portions)
+
+
+def _write_file(target: Path, portions: Iterator[bytes]) -> int:
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        try:
+            with part.open("xb") as file:
+                size = _write(file, portions)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(part, target)  # unlike a rename, never over somebody else's
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink()
+        sync_directory(os.fspath(target.absolute().parent))
+    except FileExistsError as error:
+        raise PathRefused(f"{str(target)!r} exists", next="Name another file with -o.") from error
+    except OSError as error:
+        raise DiskError(f"cannot write {str(target)!r}: {error.strerror or error}") from error
+    return size

@@ -1,0 +1,1 @@
+"""IPFS nodes of others' making: a Kubo daemon, and pinning services."""

@@ -1,0 +1,57 @@
+"""What a CAR answer consists of: found on threads beside the event loop, in portions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from integrity.core.anycid import AnyCid
+from integrity.core.car import car_portions
+from integrity.core.cid import DAG_PB
+from integrity.core.dag import BlockMissing, Load, Scope, Visited, Walk, is_outside, resolve
+from integrity.errors import FormatError
+from integrity.serve.asking import Asked, Refused
+
+Read = Callable[[AnyCid], bytes | None]
+"""Gives the block of a CID, checked, or None."""
+
+
+def checked_load(read: Read) -> Load:
+    """A :data:`Load` of blocks inside CIDs and of those that ``read`` gives."""
+
+    def load(cid: AnyCid) -> bytes:
+        inlined = cid.inlined
+        block = read(cid) if inlined is None else inlined
+        if block is None:
+            raise BlockMissing(cid)
+        return block
+
+    return load
+
+
+class CarAnswer:
+    """Made once the path is followed; :meth:`portions` may be iterated over once, on any thread.
+
+    Raises NoSuchPath or BlockMissing when it is made, or Refused for a range outside of the file.
+    """
+
+    def __init__(self, asked: Asked, load: Load) -> None:
+        self._asked = asked
+        self._load = load
+        self._passed: list[Visited] = []
+        self._end = resolve(load, asked.cid, asked.names, self._passed)
+        block = load(self._end)
+        if asked.span is not None and asked.scope is Scope.ENTITY and self._end.codec == DAG_PB:
+            try:
+                outside = is_outside(asked.span, block)
+            except FormatError:
+                outside = False  # no file, so that entity-bytes has no meaning
+            if outside:
+                raise Refused(400, "entity-bytes lies outside of the file")
+
+    def portions(self) -> Iterator[bytes]:
+        """The stream. Raises BlockMissing, FormatError or LimitExceeded in its middle, after what
+        was found until there.
+        """
+        asked = self._asked
+        walk = Walk(self._load, dups=asked.dups)
+        return car_portions([asked.cid], walk.run(self._passed, self._end, asked.scope, asked.span))

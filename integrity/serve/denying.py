@@ -1,0 +1,95 @@
+"""A list of what is not to be served, whoever asks: for operators who were told so by a court, or by
+a list of known malware.
+
+One entry a line: a CID, with or without ``/ipfs/`` before it, or ``//`` and the SHA-256 in hex of the
+CIDv1 in base32 and a slash, which is how lists are passed on that should not advertise what they name
+(specs.ipfs.tech/ipips/ipip-0383). ``status=451`` behind it says that the law demands it. ``#`` begins
+a comment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import threading
+from pathlib import Path
+
+from integrity.core.anycid import AnyCid, parse_any_cid
+from integrity.disk.system import Signature, signature
+from integrity.errors import FormatError, UsageError
+
+GONE = 410
+LEGAL = 451
+
+_DOUBLE = re.compile(r"//([0-9a-f]{64})")
+_ENTRY = re.compile(r"(?P<what>\S+)(?:\s+status=(?P<status>410|451))?")
+
+
+class Denylist:
+    """``path`` need not exist; it is read again when it changed. Safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._read: Signature | None = None
+        self._keys: dict[bytes, int] = {}
+        self._hidden: dict[bytes, int] = {}
+
+    def refresh(self) -> None:
+        """Read the list if it changed. Raises UsageError that names the line; the entries that were
+        known before then stay.
+        """
+        try:
+            now = signature(os.stat(self._path))
+        except FileNotFoundError:
+            now = None
+        except OSError as error:
+            raise UsageError(f"cannot read {self._path}: {error.strerror or error}") from error
+        with self._lock:
+            if now == self._read:
+                return
+            self._keys, self._hidden = _load(self._path) if now else ({}, {})
+            self._read = now
+
+    def status(self, cid: AnyCid) -> int | None:
+        """What to answer for a block, 410 or 451; None when it may be served."""
+        found = self._keys.get(cid.key)
+        if found is None and self._hidden:
+            version1 = AnyCid(1, cid.codec, cid.multihash)
+            found = self._hidden.get(hashlib.sha256(f"{version1}/".encode()).digest())
+        return found
+
+
+def _load(path: Path) -> tuple[dict[bytes, int], dict[bytes, int]]:
+    keys: dict[bytes, int] = {}
+    hidden: dict[bytes, int] = {}
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot read {path}: {reason}") from error
+    for number, line in enumerate(lines, 1):
+        entry = line.partition("#")[0].strip()
+        if not entry:
+            continue
+        try:
+            _add(entry, keys, hidden)
+        except FormatError as error:
+            raise UsageError(
+                f"{path}, line {number}: {error.message}",
+                next="A line has a CID, /ipfs/CID, or // and 64 hex digits; then perhaps status=451.",
+            ) from error
+    return keys, hidden
+
+
+def _add(entry: str, keys: dict[bytes, int], hidden: dict[bytes, int]) -> None:
+    match = _ENTRY.fullmatch(entry)
+    if match is None:
+        raise FormatError(f"cannot read {entry[:100]!r}")
+    status = int(match["status"] or GONE)
+    double = _DOUBLE.fullmatch(match["what"])
+    if double:
+        hidden[bytes.fromhex(double[1])] = status
+    else:
+        keys[parse_any_cid(match["what"].removeprefix("/ipfs/").rstrip("/")).key] = status

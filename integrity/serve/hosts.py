@@ -1,0 +1,40 @@
+"""Which names this server answers to.
+
+A page of anybody's can make a browser ask ``http://its-own-name:8770/`` and have that name mean
+127.0.0.1 (DNS rebinding), and so read what only this machine should. So a server that listens on
+loopback answers to the names of loopback, and to those it was told.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+
+class Hosts:
+    """``listens_on`` is the address that the server is bound to, ``names`` are more to answer to."""
+
+    def __init__(self, listens_on: str, names: Iterable[str] = ()) -> None:
+        self._names = {name.lower().rstrip(".") for name in names}
+        self._any = not is_loopback(listens_on)
+
+    def allows(self, header: str) -> bool:
+        """Whether a request with this Host header is answered."""
+        if self._any:
+            return True
+        try:
+            host = urlsplit(f"//{header}").hostname or ""
+        except ValueError:
+            return False
+        return is_loopback(host) or host.rstrip(".") in self._names
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address means this machine alone."""
+    if host.rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
