@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-long lint format bench contracts kubo slither clean
+.PHONY: help setup demo test test-long lint format bench contracts kubo live-deps slither clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,10 +34,10 @@ lint: setup  ## style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-test: lint  ## all tests but the long ones
+test: lint live-deps  ## all tests but the long ones
 	$(PYTEST) -m "not long"
 
-test-long: setup  ## the long tests
+test-long: setup live-deps  ## the long tests
 	$(PYTEST) -m long
 
 format: setup  ## let the formatter have its way
@@ -48,12 +48,15 @@ contracts: setup  ## compile the registry and write the artifact that ships
 	npx hardhat compile
 	$(BIN)/python tools/build_artifact.py
 
-kubo: build/ipfs  ## a Kubo (IPFS) daemon to measure against, built by Go unless `ipfs` is on PATH
+# The script looks at what is there: a link's date says nothing about the ipfs behind it.
+kubo:  ## a Kubo (IPFS) daemon at build/ipfs: the one on PATH, else npm's, else built by Go
+	@$(PYTHON) tools/kubo/get.py
 
-build/ipfs: tools/kubo/go.mod
-	mkdir -p build
-	if command -v ipfs >/dev/null; then ln -sf "$$(command -v ipfs)" $@; \
-	else cd tools/kubo && go build -o ../../$@ github.com/ipfs/kubo/cmd/ipfs; fi
+live-deps: kubo tools/live/node_modules/.done  ## other people's programs that the tests talk to
+
+tools/live/node_modules/.done: tools/live/package-lock.json
+	cd tools/live && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
 
 slither: setup  ## static analysis of the contracts, in an environment of its own
 	$(BIN)/python tools/slither/check.py
@@ -62,4 +65,4 @@ bench: setup kubo  ## measure against the peers, and write docs/performance.md
 	$(BIN)/python -m benchmarks
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .venv-slither node_modules build
+	rm -rf .venv .venv-slither node_modules tools/live/node_modules build

@@ -95,9 +95,27 @@ class Home:
 
 
 @dataclass(frozen=True, slots=True)
+class PinningSettings:
+    """A pinning service: its URL, and its token or the file that holds it."""
+
+    url: str
+    token: str | None = None
+    token_file: str | None = None
+
+    def read_token(self) -> str:
+        """Raises UsageError when the file cannot be read, or there is none."""
+        if self.token_file is not None:
+            text = read_text(Path(self.token_file).expanduser()).strip()
+            if not text:
+                raise UsageError(f"the token file {self.token_file!r} is empty, or is not there")
+            return text
+        return self.token or ""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """What ``config.toml`` says; ``rpc`` gives each chain's nodes in the order to ask them, and
-    ``store_quota`` is how many bytes imported blocks may have.
+    ``store_quota`` is how many bytes imported blocks may have, ``pinning`` the services by their names.
     """
 
     path: Path
@@ -105,6 +123,7 @@ class Config:
     default_key: str | None = None
     rpc: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     store_quota: int | None = None
+    pinning: Mapping[str, PinningSettings] = field(default_factory=dict)
 
     @classmethod
     def load(cls, home: Home) -> Config:
@@ -114,7 +133,7 @@ class Config:
         chain, key = value.get("default_chain"), value.get("default_key")
         where = home.config_file
         quota = value.get("store_quota")
-        unknown = set(value) - {"chains", "default_chain", "default_key", "store_quota"}
+        unknown = set(value) - {"chains", "default_chain", "default_key", "pinning", "store_quota"}
         if unknown:
             raise _broken(where, f"has the unknown setting {min(unknown)!r}")
         if chain is not None and not is_chain_id(chain):
@@ -124,7 +143,13 @@ class Config:
         if not isinstance(chains, dict):
             raise _broken(where, "has chains that are no table")
         rpc = {_chain_id(where, i): _rpc(where, i, c) for i, c in chains.items()}
-        return cls(where, chain, key, rpc, None if quota is None else _size(where, quota))
+        services = value.get("pinning", {})
+        if not isinstance(services, dict):
+            raise _broken(where, "has a pinning that is no table")
+        return cls(
+            where, chain, key, rpc, None if quota is None else _size(where, quota),
+            {name: _pinning(where, name, entry) for name, entry in services.items()},
+        )  # fmt: skip
 
     def nodes(self, chain_id: int, given: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The RPC URLs to use: those given, else INTEGRITY_RPC, else the configured ones.
@@ -216,6 +241,21 @@ def load_toml(path: Path) -> dict[str, Any]:
         raise _broken(path, f"is not TOML: {error}") from error
     except RecursionError:
         raise _broken(path, "is nested too deep") from None
+
+
+def _pinning(path: Path, name: str, settings: object) -> PinningSettings:
+    known = {"url", "token", "token_file"}
+    if (
+        not isinstance(settings, dict)
+        or not set(settings) <= known
+        or not all(isinstance(value, str) for value in settings.values())
+        or "url" not in settings
+        or ("token" in settings) == ("token_file" in settings)
+    ):
+        raise _broken(
+            path, f"has a [pinning.{name}] that is not a url, and a token or a token_file"
+        )
+    return PinningSettings(**settings)
 
 
 def _size(path: Path, value: object) -> int:

@@ -9,7 +9,6 @@ import base64
 import itertools
 import json
 import re
-import time
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +16,7 @@ import urllib3
 
 from integrity.core.nesting import is_nested_deeper
 from integrity.errors import RpcAnswerInvalid, RpcUnavailable, UsageError
+from integrity.net.answers import ask, reason_of
 from integrity.net.pool import pool_manager
 
 ANSWER_LIMIT = 32 << 20
@@ -28,7 +28,6 @@ SECONDS = 30.0
 NESTING_LIMIT = 64
 """Levels of one answer, ten times what any has."""
 
-_CHUNK = 1 << 16
 _RETRIES = urllib3.Retry(total=0, redirect=0, raise_on_redirect=False)
 _URL = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)?(?:[^/?#]*@)?([^/?#]*)(.*)", re.DOTALL)
 
@@ -125,24 +124,15 @@ class JsonRpc:
         return answer["result"]
 
     def _post(self, body: object) -> Any:
-        deadline = time.monotonic() + self._seconds
         try:
-            response = self._pool.request(
-                "POST",
-                self.url,
+            status, raw = ask(
+                self._pool, "POST", self.url, seconds=self._seconds, limit=ANSWER_LIMIT,
                 body=json.dumps(body).encode(),
-                preload_content=False,
-                decode_content=False,  # nothing compressed was asked for
-            )
-            try:
-                raw = self._read(response, deadline)
-            finally:
-                # What is left of an answer over the limit is never read.
-                response.close()
+            )  # fmt: skip
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             # Their text is kept as the cause; the errors themselves hold the whole URL.
             raise RpcUnavailable(
-                f"the RPC {self.name} did not answer", causes=[f"{self.name}: {_reason(error)}"]
+                f"the RPC {self.name} did not answer", causes=[f"{self.name}: {reason_of(error)}"]
             ) from None
         if len(raw) > ANSWER_LIMIT:
             raise RpcAnswerInvalid(f"{self.name} answered more than {ANSWER_LIMIT} bytes")
@@ -152,29 +142,10 @@ class JsonRpc:
             return json.loads(raw)
         except ValueError as error:
             raise RpcAnswerInvalid(
-                f"{self.name} answered something that is not JSON (HTTP status {response.status})"
+                f"{self.name} answered something that is not JSON (HTTP status {status})"
             ) from error
-
-    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytearray:
-        """The answer's bytes, at most one more than the limit; TimeoutError when it takes too long."""
-        raw = bytearray()
-        while len(raw) <= ANSWER_LIMIT:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the answer was not whole after {self._seconds:g} seconds")
-            chunk = response.read1(min(_CHUNK, ANSWER_LIMIT + 1 - len(raw)))
-            if not chunk:
-                break
-            raw += chunk
-        return raw
 
 
 def _refuses_all(answer: object) -> bool:
     """Whether this is an error about the request as a whole, which has no id (JSON-RPC 2.0, 5)."""
     return isinstance(answer, dict) and answer.get("id") is None and answer.get("error") is not None
-
-
-def _reason(error: Exception) -> str:
-    """The innermost reason of a urllib3 error, which wraps several times."""
-    reason = getattr(error, "reason", None)
-    inner = reason if isinstance(reason, Exception) else error
-    return f"{type(inner).__name__}: {inner}"

@@ -17,6 +17,7 @@ from integrity.disk.building import ReleaseBuilder, changed
 from integrity.disk.system import open_read, read_from
 from integrity.errors import BlockMismatch, IpfsRefused, IpfsUnavailable
 from integrity.ipfs.kubo import Kubo
+from integrity.ipfs.pinning import PinningService
 from integrity.ports import Progress, Report
 
 _REPORT_EVERY = 64
@@ -51,6 +52,7 @@ class DaemonKeeper:
         BlockMismatch when it gives other bytes back than it was given.
         """
         sent = 0
+        roots = roots_of(built)
 
         def counted() -> Iterator[tuple[AnyCid, bytes]]:
             nonlocal sent
@@ -58,13 +60,16 @@ class DaemonKeeper:
                 sent += 1
                 yield block
 
-        taken = self._kubo.import_car(car_portions([], counted()))
+        named = self._kubo.pin_names(roots)
+        taken = self._kubo.import_car(car_portions(roots, counted()))
         if taken != sent:
             raise IpfsRefused(f"the daemon at {self._kubo.api} took {taken} blocks of {sent}")
-        for cid in roots_of(built):
-            self._kubo.pin(cid, f"{built.header.package}@{built.header.version}")
+        for cid in roots:
+            # A name that somebody gave a pin before is theirs, and pinning anew has wiped it.
+            name = f"{built.header.package}@{built.header.version}"
+            self._kubo.name_pin(cid, named.get(cid) or name)
             self._read_back(cid)
-        return self._announce(roots_of(built))
+        return self._announce(roots)
 
     def _read_back(self, cid: AnyCid) -> None:
         buffer = memoryview(bytearray(BLOCK_LIMIT + 1))
@@ -86,6 +91,29 @@ class DaemonKeeper:
                 self._kubo.provide(cid)
         except (IpfsRefused, IpfsUnavailable) as error:
             return [f"the release is kept there, but not announced to the network: {error.message}"]
+        return []
+
+
+class ServiceKeeper:
+    """A pinning service, which fetches the release from ``daemon`` or from wherever it finds it."""
+
+    def __init__(self, service: PinningService, daemon: Kubo | None = None) -> None:
+        self.name = f"pinning {service.name}"
+        self._service = service
+        self._daemon = daemon
+
+    def check(self) -> None:
+        self._service.check()
+
+    def keep(self, built: ReleaseBuilder, report: Report | None) -> list[str]:
+        """Raises IpfsUnavailable or IpfsRefused."""
+        if report:
+            report(Progress("pinning", 0))
+        origins = self._daemon.addresses() if self._daemon else []
+        connect = self._daemon.connect if self._daemon else None
+        name = f"{built.header.package}@{built.header.version}"
+        for cid in roots_of(built):
+            self._service.pin(cid, name, origins, connect=connect)
         return []
 
 

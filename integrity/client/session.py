@@ -18,6 +18,7 @@ from integrity.verifier.record import Registry
 
 if TYPE_CHECKING:
     from integrity.chain.reader import RpcReader
+    from integrity.ipfs.pinning import PinningService
 
 
 def no_password(name: str) -> str:
@@ -105,6 +106,19 @@ class Session:
             if chain_id == DEVELOPMENT_CHAIN
             else None,
         )
+
+    def pinning_service(self, name: str) -> PinningService:
+        """The pinning service of this name in config.toml. Raises UsageError."""
+        from integrity.ipfs.pinning import PinningService
+
+        settings = self.config.pinning.get(name)
+        if settings is None:
+            raise UsageError(
+                f"no pinning service is called {name!r}",
+                next=f'Add to {self.config.path}: [pinning.{name}] and, below it, url = "https://…" '
+                'and token_file = "…".',
+            )
+        return PinningService(name, settings.url, settings.read_token())
 
     # --- publishing ----------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ os.environ.setdefault("PY_IPFS_HTTP_CLIENT_PATCH_REQUESTS", "no")
 
 import ipfshttpclient
 import ipfshttpclient.exceptions as failures
+import ipfshttpclient.multipart
 
 DEFAULT_API = "http://127.0.0.1:5001"
 OLDEST = (0, 24)
@@ -42,7 +43,11 @@ BLOCK_SECONDS = 60.0
 PIN_SECONDS = 600.0
 """To go through a DAG of which it has every block: a million files take a minute or two."""
 
+PROVIDE_SECONDS = 120.0
+"""To tell the network about one block."""
+
 _CHUNK = 1 << 20
+_FOREVER = "8760h"
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 _SHOWN = 300
 _NOT_THE_GATEWAY = "Name the daemon's API with --ipfs-api; it is not the gateway's address."
@@ -156,29 +161,66 @@ class Kubo:
             peers = None
         return DaemonState(version, stored, limit, peers)
 
+    def addresses(self) -> list[str]:
+        """The multiaddrs at which others reach it, each with its peer ID."""
+        with self._translated("tell its addresses"):
+            return [str(a) for a in _fields(self._client.id()).get("Addresses") or ()]
+
+    def connect(self, addresses: Sequence[str]) -> None:
+        """Connect to others, as far as they can be reached."""
+        for address in addresses:
+            with contextlib.suppress(IpfsRefused, IpfsUnavailable), self._translated("connect"):
+                self._client.swarm.connect(address)
+
     # --- giving --------------------------------------------------------------------------------
 
-    def import_car(self, portions: Iterable[bytes]) -> int:
-        """Stream a CAR into its block store, pinning nothing -> how many blocks it says it took.
+    def import_car(self, portions: Iterable[bytes], seconds: float = PIN_SECONDS) -> int:
+        """Stream a CAR into its block store and pin its roots, without a gap in which its garbage
+        collection could take them -> how many blocks it says it took.
 
-        Whatever ``portions`` raises ends the import. The daemon refuses blocks that are not their
-        CIDs'.
+        Whatever ``portions`` raises ends the import; ``seconds`` are for the pinning at the end. The
+        daemon refuses blocks that are not their CIDs'.
         """
+        body, headers = ipfshttpclient.multipart.stream_files(_File(portions), chunk_size=_CHUNK)
         with self._translated("take the blocks"):
-            answer = self._client.dag.imprt(
-                _File(portions), opts={"pin-roots": "false", "stats": "true"}, timeout=PIN_SECONDS
-            )
-            return int(_fields(answer)["Stats"]["BlockCount"])
+            # Its own dag.imprt takes an answer of one item alone.
+            answer = self._client._client.request(  # noqa: SLF001
+                "/dag/import", decoder="json", data=body, headers=headers, timeout=seconds,
+                opts={"pin-roots": "true", "stats": "true", "timeout": _FOREVER},
+            )  # fmt: skip
+            taken = -1
+            for item in answer:
+                root = item.get("Root")
+                if root and root.get("PinErrorMsg"):
+                    raise IpfsRefused(
+                        f"the daemon at {self.api} could not pin {root['Cid']['/']}: "
+                        f"{str(root['PinErrorMsg'])[:_SHOWN]}"
+                    )
+                if "Stats" in item:
+                    taken = int(item["Stats"]["BlockCount"])
+            return taken
 
-    def pin(self, cid: AnyCid, name: str) -> None:
-        """Keep the whole DAG; it must be there already, or be found by the daemon in time."""
+    def pin_names(self, cids: Iterable[AnyCid]) -> dict[AnyCid, str]:
+        """Which of them it keeps already with all below, and under which names."""
+        found = {}
+        for cid in cids:
+            with contextlib.suppress(IpfsRefused), self._translated(f"tell whether it pins {cid}"):
+                answer = self._client.pin.ls(str(cid), type="recursive", opts={"names": "true"})
+                for entry in _fields(answer).get("Keys", {}).values():
+                    found[cid] = str(entry.get("Name") or "")
+        return found
+
+    def name_pin(self, cid: AnyCid, name: str) -> None:
+        """Give a pin its name."""
         with self._translated(f"pin {cid}"):
             self._client.pin.add(str(cid), opts={"name": name}, timeout=PIN_SECONDS)
 
     def provide(self, cid: AnyCid) -> None:
         """Tell the network that it has the block."""
         with self._translated(f"announce {cid}"):
-            self._client._client.request("/routing/provide", (str(cid),), decoder="json")  # noqa: SLF001
+            self._client._client.request(  # noqa: SLF001 - it knows the older name of this alone
+                "/routing/provide", (str(cid),), decoder="json", timeout=PROVIDE_SECONDS
+            )
 
     # --- taking --------------------------------------------------------------------------------
 

@@ -67,6 +67,13 @@ def publish(
         bool, typer.Option("--ipfs", help="Put it into a Kubo daemon and pin it, too.")
     ] = False,
     ipfs_api: IpfsApi = None,
+    pin: Annotated[
+        list[str],
+        typer.Option(
+            metavar="SERVICE",
+            help="Have a pinning service of config.toml keep it, too; may be repeated.",
+        ),
+    ] = [],
     as_json: Json = False,
 ) -> None:
     """Publish a folder: hash it, keep it servable, and record it on the chain."""
@@ -75,7 +82,7 @@ def publish(
     given = session(rpc=rpc, chain=chain, publisher=publisher)
     try:
         with (
-            _keepers(ipfs or ipfs_api is not None, ipfs_api) as keepers,
+            _keepers(given, pin, ipfs_api, ipfs=ipfs or ipfs_api is not None) as keepers,
             output.progress(quiet=as_json) as report,
         ):
             result = run(
@@ -124,15 +131,24 @@ def manifest(
 
 
 @contextlib.contextmanager
-def _keepers(ipfs: bool, api: str | None) -> Iterator[list[Keeper]]:
-    """The places besides this home that are to keep the release."""
-    with contextlib.ExitStack() as stack:
-        keepers: list[Keeper] = []
-        if ipfs:
-            from integrity.client.keeping import DaemonKeeper
-            from integrity.ipfs.kubo import Kubo
+def _keepers(
+    given: Session, pin: list[str], api: str | None, *, ipfs: bool
+) -> Iterator[list[Keeper]]:
+    """The places besides this home that are to keep the release, a daemon before those who fetch
+    from it.
+    """
+    keepers: list[Keeper] = []
+    if not ipfs and not pin:
+        yield keepers
+        return
+    from integrity.client.keeping import DaemonKeeper, ServiceKeeper
+    from integrity.ipfs.kubo import Kubo  # imports requests
 
-            keepers.append(DaemonKeeper(stack.enter_context(Kubo(api))))
+    with contextlib.ExitStack() as stack:
+        daemon = stack.enter_context(Kubo(api)) if ipfs else None
+        if daemon is not None:
+            keepers.append(DaemonKeeper(daemon))
+        keepers += [ServiceKeeper(given.pinning_service(name), daemon) for name in pin]
         yield keepers
 
 

@@ -1,0 +1,58 @@
+"""A whole answer over HTTP, of limited size and within a limited time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import urllib3
+
+_CHUNK = 64 << 10
+
+
+class Answer(NamedTuple):
+    """``body`` has one byte more than the limit when there was more."""
+
+    status: int
+    body: bytes
+
+
+def ask(
+    pool: urllib3.PoolManager,
+    method: str,
+    url: str,
+    *,
+    seconds: float,
+    limit: int,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """Send a request and read its answer, of ``limit`` bytes and one more at most.
+
+    Raises urllib3's HTTPError, OSError (TimeoutError among them) or ValueError.
+    """
+    deadline = time.monotonic() + seconds
+    response = pool.request(
+        method, url, body=body, headers=headers, preload_content=False,
+        decode_content=False,  # nothing compressed was asked for
+    )  # fmt: skip
+    try:
+        raw = bytearray()
+        while len(raw) <= limit:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the answer was not whole after {seconds:g} seconds")
+            chunk = response.read1(min(_CHUNK, limit + 1 - len(raw)))
+            if not chunk:
+                break
+            raw += chunk
+        return Answer(response.status, bytes(raw))
+    finally:
+        response.close()  # what is left of an answer over the limit is never read
+
+
+def reason_of(error: Exception) -> str:
+    """The innermost reason of a urllib3 error, which wraps several times."""
+    reason = getattr(error, "reason", None)
+    inner = reason if isinstance(reason, Exception) else error
+    return f"{type(inner).__name__}: {inner}"
