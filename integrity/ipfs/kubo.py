@@ -258,7 +258,14 @@ class Kubo:
             ) from error
         except failures.TimeoutError as error:
             raise IpfsUnavailable(f"the daemon at {self.api} did not {what} in time") from error
-        except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        except (
+            failures.EncoderError,
+            AssertionError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ) as error:
             # What ipfshttpclient, or a look into its answer, raises on nonsense.
             raise IpfsUnavailable(
                 f"what answers at {self.api} is no Kubo daemon: asked to {what}, it sends "

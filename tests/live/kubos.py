@@ -17,6 +17,7 @@ import urllib3
 
 PROFILE = "test,unixfs-v1-2025"
 READY_SECONDS = 60
+RUN_SECONDS = 300
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Runs the daemon and ends it once the other end of its standard input is closed, which is what
@@ -95,6 +96,7 @@ class Kubo:
                 env=self._environment,
                 capture_output=True,
                 check=True,
+                timeout=RUN_SECONDS,
             ).stdout
         except subprocess.CalledProcessError as error:
             error.add_note(error.stderr.decode(errors="replace"))
