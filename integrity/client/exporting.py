@@ -78,7 +78,7 @@ def export_car(
 
 
 def _portions(store: Store, roots: list[AnyCid]) -> Iterator[bytes]:
-    reader = BlockReader(store)
+    reader = BlockReader(store).lookahead()
 
     def load(cid: AnyCid) -> bytes:
         block = reader.read(cid.key)
@@ -86,7 +86,7 @@ def _portions(store: Store, roots: list[AnyCid]) -> Iterator[bytes]:
             raise BlockMissing(cid)
         return block
 
-    walk = Walk(load, dups=False)
+    walk = Walk(load, dups=False, expect=reader.expect)
     walks = (walk.run([], root, Scope.ALL, None) for root in roots)
     return car_portions(roots, itertools.chain.from_iterable(walks))
 

@@ -40,6 +40,7 @@ _HASHES: dict[int, tuple[int, Callable[[bytes], bytes]]] = {
 
 _SHA2_256_HEAD = bytes((SHA2_256, DIGEST_SIZE))
 _VERSION_0_LENGTH = 46
+_USUAL_SIZE = 36
 
 
 class AnyCid(NamedTuple):
@@ -137,6 +138,8 @@ def _multihash_end(data: bytes, start: int) -> int:
 
 def decode_any_cid(raw: bytes) -> AnyCid:
     """A binary CID and nothing else; errors as :func:`read_cid`."""
+    if len(raw) == _USUAL_SIZE and raw[0] == 1 and raw[1] < 0x80 and raw[2:4] == _SHA2_256_HEAD:
+        return AnyCid(1, raw[1], raw[2:])
     cid, end = read_cid(raw)
     if end != len(raw):
         raise FormatError(f"{len(raw) - end} bytes after a CID")

@@ -32,6 +32,11 @@ _HASH_BITS = 64
 Load = Callable[[AnyCid], bytes]
 """Gives the block of a CID, checked. Raises BlockMissing when it is not to be had."""
 
+Expect = Callable[[AnyCid, Sequence[AnyCid]], None]
+"""Is told which block is asked for next, and which will be later: the last one first. So whoever has
+the blocks may look several up together.
+"""
+
 Visited = tuple[AnyCid, bytes]
 
 
@@ -200,8 +205,9 @@ class Walk:
     LimitExceeded in the middle.
     """
 
-    def __init__(self, load: Load, *, dups: bool) -> None:
+    def __init__(self, load: Load, *, dups: bool, expect: Expect | None = None) -> None:
         self._load = load
+        self._expect = expect
         self._seen: set[bytes] | None = None if dups else set()
 
     def run(
@@ -233,6 +239,8 @@ class Walk:
             cid = waiting.pop()
             if not self._is_new(cid):
                 continue
+            if self._expect is not None and cid.codec == RAW:
+                self._expect(cid, waiting)
             block = self._load(cid)
             yield cid, block
             if cid.codec != RAW and depth_limit is None:

@@ -114,14 +114,22 @@ def _strict(link: LooseLink) -> Link:
 
 def fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
     """Protobuf fields of wire types 0 (varint) and 2 (bytes), in the order in which they stand."""
-    at = 0
-    while at < len(data):
-        key, at = read_varint(data, at)
-        value, at = read_varint(data, at)
+    at, size = 0, len(data)
+    while at < size:
+        key = data[at]
+        if key < 0x80:
+            at += 1
+        else:
+            key, at = read_varint(data, at)
+        if at < size and data[at] < 0x80:  # most are of one byte, and this is where the time goes
+            value = data[at]
+            at += 1
+        else:
+            value, at = read_varint(data, at)
         if key & 7 == 0:
             yield key >> 3, value
         elif key & 7 == 2:
-            if value > len(data) - at:
+            if value > size - at:
                 raise FormatError("a protobuf field reaches past the end of its block")
             yield key >> 3, data[at : at + value]
             at += value

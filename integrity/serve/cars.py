@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from integrity.core.anycid import AnyCid
 from integrity.core.car import car_portions
 from integrity.core.cid import DAG_PB
-from integrity.core.dag import BlockMissing, Load, Scope, Visited, Walk, is_outside, resolve
+from integrity.core.dag import BlockMissing, Expect, Load, Scope, Visited, Walk, is_outside, resolve
 from integrity.errors import FormatError
 from integrity.serve.asking import Asked, Refused
 
@@ -34,9 +34,10 @@ class CarAnswer:
     Raises NoSuchPath or BlockMissing when it is made, or Refused for a range outside of the file.
     """
 
-    def __init__(self, asked: Asked, load: Load) -> None:
+    def __init__(self, asked: Asked, load: Load, expect: Expect | None = None) -> None:
         self._asked = asked
         self._load = load
+        self._expect = expect
         self._passed: list[Visited] = []
         self._end = resolve(load, asked.cid, asked.names, self._passed)
         block = load(self._end)
@@ -53,5 +54,5 @@ class CarAnswer:
         was found until there.
         """
         asked = self._asked
-        walk = Walk(self._load, dups=asked.dups)
+        walk = Walk(self._load, dups=asked.dups, expect=self._expect)
         return car_portions([asked.cid], walk.run(self._passed, self._end, asked.scope, asked.span))

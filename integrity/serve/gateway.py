@@ -160,8 +160,12 @@ class Gateway:
             await response.write(data)
 
     async def _car(self, request: web.Request, asked: Asked) -> web.StreamResponse:
-        load = checked_load(self._read)
-        answer = await self._off(lambda: CarAnswer(asked, load))
+        ahead = self._reader.lookahead()
+
+        def read(cid: AnyCid) -> bytes | None:
+            return None if self._denylist.status(cid) else ahead.read(cid.key)
+
+        answer = await self._off(lambda: CarAnswer(asked, checked_load(read), ahead.expect))
         named = headers(request, asked)
         if is_known(request, etag(asked)):
             return web.Response(status=304, headers=named)

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -233,18 +233,30 @@ class Store:
         """Where a block is said to stand, by its :attr:`AnyCid.key`: the pieces of published files,
         and what was imported. Empty when the store never saw it.
         """
+        return self.places_of([key])[key]
+
+    def places_of(self, keys: Sequence[bytes]) -> dict[bytes, list[Place]]:
+        """The same for up to some hundred blocks at once, which costs little more than one."""
+        found: dict[bytes, list[Place]] = {key: [] for key in keys}
+        marks = ",".join("?" * len(keys))
         with _translated(self.path), self._lock:
-            pieces = self._db.execute(f"SELECT {_PIECE} WHERE digest = ?", (key,)).fetchall()
-            blocks = self._db.execute(f"SELECT {_BLOCK} WHERE key = ?", (key,)).fetchall()
+            pieces = self._db.execute(
+                f"SELECT digest, {_PIECE} WHERE digest IN ({marks})", keys
+            ).fetchall()
+            blocks = self._db.execute(
+                f"SELECT key, {_BLOCK} WHERE key IN ({marks})", keys
+            ).fetchall()
         try:
-            return [_piece_place(*row) for row in pieces] + [
-                _block_place(self.imports_folder, *row) for row in blocks
-            ]
+            for key, *row in pieces:
+                found[key].append(_piece_place(*row))
+            for key, *row in blocks:
+                found[key].append(_block_place(self.imports_folder, *row))
         except (TypeError, ValueError, OverflowError) as error:
             raise StoreError(
                 f"the store {self.path} is damaged: {error}",
                 next="Move it away and publish your folders again: the same releases cost nothing.",
             ) from error
+        return found
 
     def releases(self) -> list[StoredRelease]:
         """Everything that can be served, in the order in which it was put in."""

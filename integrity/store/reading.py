@@ -9,14 +9,14 @@ as good as absent.
 from __future__ import annotations
 
 import os
-import stat
 import threading
 import time
+from collections.abc import Sequence
 from typing import TypeVar
 
 import xxhash
 
-from integrity.core.anycid import is_key_of
+from integrity.core.anycid import AnyCid, is_key_of
 from integrity.core.dagpb import BLOCK_LIMIT
 from integrity.disk.system import Signature, open_read, read_from, signature
 from integrity.store.database import Place, Store
@@ -31,6 +31,7 @@ _REMEMBERED = 1 << 18
 """Blocks, in 200 bytes each: a quarter of a tebibyte of pieces."""
 
 _WRONG_REMEMBERED = 1 << 14
+_TOGETHER = 128
 _SETTLED_NS = 1_000_000_000
 
 
@@ -44,19 +45,29 @@ class BlockReader:
         self._checksums: dict[bytes, bytes] = {}
         self._wrong: dict[tuple[bytes, bytes, int], Signature] = {}
 
-    def read(self, key: bytes) -> bytes | None:
-        """The block, or None when the store has no bytes that match.
+    def read(self, key: bytes, places: Sequence[Place] = ()) -> bytes | None:
+        """The block, or None when the store has no bytes that match; ``places`` are looked at first.
 
         Raises StoreError when the database cannot be read.
         """
+        block = self._read_places(key, places)
+        if block is not None:
+            return block
         node = self._store.node(key)
         if node is not None and self._is_right(key, node):
             return node
-        for place in self._store.places(key):
+        return self._read_places(key, self._store.places(key))
+
+    def _read_places(self, key: bytes, places: Sequence[Place]) -> bytes | None:
+        for place in places:
             block = self._read_place(key, place)
             if block is not None:
                 return block
         return None
+
+    def lookahead(self) -> Lookahead:
+        """For one walk over a DAG, on one thread at a time."""
+        return Lookahead(self, self._store)
 
     def has(self, key: bytes) -> bool:
         """Whether the store says that it has the block; its bytes are not looked at."""
@@ -66,23 +77,23 @@ class BlockReader:
         if place.length > BLOCK_LIMIT:
             return None
         known = (key, place.path, place.offset)
+        wrong = self._wrong.get(known)
         try:
             fd = open_read(place.path, follow=True)
             try:
-                info = os.fstat(fd)
-                now = signature(info)
-                if not stat.S_ISREG(info.st_mode) or self._wrong.get(known) == now:
+                if wrong is not None and wrong == signature(os.fstat(fd)):
                     return None
                 block = read_from(fd, place.length, place.offset)
+                if len(block) == place.length and self._is_right(key, block):
+                    return block
+                info = os.fstat(fd)
             finally:
                 os.close(fd)
-        except OSError:
+        except OSError:  # also what is no regular file
             return None
-        if len(block) == place.length and self._is_right(key, block):
-            return block
         # Looked at again only when the file was touched; in the same tick of the clock none shows.
         if time.time_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > _SETTLED_NS:
-            self._remember(self._wrong, known, now, _WRONG_REMEMBERED)
+            self._remember(self._wrong, known, signature(info), _WRONG_REMEMBERED)
         return None
 
     def _is_right(self, key: bytes, block: bytes) -> bool:
@@ -101,3 +112,22 @@ class BlockReader:
             if len(where) >= limit:
                 where.clear()
             where[key] = value
+
+
+class Lookahead:
+    """A reader for one who knows what it will ask for: then the index is asked for many at once."""
+
+    def __init__(self, reader: BlockReader, store: Store) -> None:
+        self._reader = reader
+        self._store = store
+        self._places: dict[bytes, list[Place]] = {}
+
+    def expect(self, cid: AnyCid, later: Sequence[AnyCid]) -> None:
+        """See :data:`integrity.core.dag.Expect`. Raises StoreError."""
+        if cid.key not in self._places:
+            soon = later[:-_TOGETHER:-1]
+            self._places = self._store.places_of([cid.key, *(other.key for other in soon)])
+
+    def read(self, key: bytes) -> bytes | None:
+        """See :meth:`BlockReader.read`."""
+        return self._reader.read(key, self._places.get(key, ()))
