@@ -120,6 +120,10 @@ class CarReader:
                     f"a block of {len(body) - at} bytes; the limit is {BLOCK_LIMIT}"
                 )
             yield Section(cid, body[at:], self.offset - len(body) + at)
+        if self._left:
+            raise FormatError(
+                f"the CAR ends after {self.offset} bytes, {self._left} before it says"
+            )
 
     # --- the header ----------------------------------------------------------------------------
 

@@ -6,11 +6,13 @@ ends, in memory that does not grow with it and however deep it is nested.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from integrity.errors import FormatError, NonCanonical
 
 _LINK_TAG = 42
+_INDEX = re.compile(r"[0-9]{1,9}")
 _SIMPLE = frozenset((20, 21, 22))  # false, true, null
 _FLOAT64 = 27
 _STRINGS = frozenset((2, 3))
@@ -37,7 +39,7 @@ def links_of_cbor(block: bytes) -> list[bytes]:
 
 
 def _link(block: bytes, at: int, major: int, size: int) -> bytes:
-    if major != 2 or block[at : at + 1] != b"\0":
+    if major != 2 or not size or block[at : at + 1] != b"\0":
         raise FormatError("a CBOR tag 42 that is on no binary CID")
     return block[at + 1 : at + size]
 
@@ -84,9 +86,9 @@ def follow_cbor(block: bytes, names: Sequence[str]) -> tuple[bytes | None, int]:
         major, value, inside = _head(block, at)
         if major == 6:
             return _link_at(block, inside), taken
-        if major == 4 and name.isdecimal() and int(name) < value:
+        if major == 4 and (index := list_index(name)) is not None and index < value:
             at = inside
-            for _ in range(int(name)):
+            for _ in range(index):
                 at = _end(block, at)
         elif major == 5:
             at = _value_of(block, inside, value, name.encode())
@@ -94,6 +96,11 @@ def follow_cbor(block: bytes, names: Sequence[str]) -> tuple[bytes | None, int]:
             raise KeyError(name)
     major, _, inside = _head(block, at)
     return (_link_at(block, inside) if major == 6 else None), len(names)
+
+
+def list_index(name: str) -> int | None:
+    """A place in a list out of a name in a path: decimal digits of ASCII, no more than nine."""
+    return int(name) if _INDEX.fullmatch(name) else None
 
 
 def _link_at(block: bytes, at: int) -> bytes:
@@ -104,8 +111,8 @@ def _link_at(block: bytes, at: int) -> bytes:
 def _value_of(block: bytes, at: int, pairs: int, key: bytes) -> int:
     for _ in range(pairs):
         major, size, inside = _head(block, at)
-        at = inside + size
-        if major == 3 and block[inside:at] == key:
+        at = _end(block, at)
+        if major == 3 and block[inside : inside + size] == key:
             return at
         at = _end(block, at)
     raise KeyError(key.decode())

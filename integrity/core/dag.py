@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from integrity.core.anycid import DAG_CBOR, DAG_JSON, AnyCid, decode_any_cid, parse_any_cid
-from integrity.core.cbor import follow_cbor, links_of_cbor
+from integrity.core.cbor import follow_cbor, links_of_cbor, list_index
 from integrity.core.cid import DAG_PB, RAW
 from integrity.core.dagpb import LooseLink, parse_node
 from integrity.core.nesting import is_nested_deeper
@@ -78,13 +78,8 @@ def links_of(cid: AnyCid, block: bytes) -> list[AnyCid]:
 
 
 def _links_of_json(block: bytes) -> list[AnyCid]:
-    if is_nested_deeper(block, _NESTING_LIMIT):
-        raise LimitExceeded(f"a DAG-JSON block nested more than {_NESTING_LIMIT} levels deep")
-    try:
-        waiting: list[Any] = [json.loads(block)]
-    except (ValueError, RecursionError) as error:
-        raise FormatError("a DAG-JSON block that is no JSON") from error
     links = []
+    waiting = [_read_json(block)]
     while waiting:
         value = waiting.pop()
         if (link := _json_link(value)) is not None:
@@ -94,6 +89,16 @@ def _links_of_json(block: bytes) -> list[AnyCid]:
         elif isinstance(value, list):
             waiting.extend(reversed(value))
     return links
+
+
+def _read_json(block: bytes) -> Any:
+    if is_nested_deeper(block, _NESTING_LIMIT):
+        raise LimitExceeded(f"a DAG-JSON block nested more than {_NESTING_LIMIT} levels deep")
+    try:
+        # As UTF-8 alone: what is measured above must be what is read here.
+        return json.loads(block.decode())
+    except (ValueError, RecursionError) as error:
+        raise FormatError("a DAG-JSON block that is no JSON in UTF-8") from error
 
 
 def _json_link(value: Any) -> AnyCid | None:
@@ -134,7 +139,7 @@ def _follow(at: AnyCid, block: bytes, names: list[str]) -> tuple[AnyCid | None, 
             raw, taken = follow_cbor(block, names)
             return (None if raw is None else decode_any_cid(raw)), taken
         if at.codec == DAG_JSON:
-            return _follow_json(json.loads(block), names)
+            return _follow_json(_read_json(block), names)
     except KeyError as error:
         raise NoSuchPath(f"{at} has no {error.args[0]!r} there") from error
     raise NoSuchPath(f"{at} is no directory")
@@ -146,8 +151,8 @@ def _follow_json(value: Any, names: list[str]) -> tuple[AnyCid | None, int]:
             return link, taken
         if isinstance(value, dict):
             value = value[name]
-        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
-            value = value[int(name)]
+        elif isinstance(value, list) and (at := list_index(name)) is not None and at < len(value):
+            value = value[at]
         else:
             raise KeyError(name)
     return _json_link(value), len(names)
@@ -285,29 +290,45 @@ class Walk:
     ) -> Iterator[Visited]:
         """The blocks below a file's node that hold its bytes ``[first, end)``."""
         waiting = _holding(links, node, 0, first, end)
+        whole: set[bytes] = set()
         while waiting:
-            start, cid = waiting.pop()
-            block = self._load(cid)
-            if self._is_new(cid):
-                yield cid, block
-            if cid.codec == DAG_PB:
-                waiting.extend(_holding(*_unixfs(block), start, first, end))
+            part = waiting.pop()
+            if part.is_whole and self._seen is not None:
+                if bytes(part.cid) in whole:
+                    continue
+                whole.add(bytes(part.cid))
+            block = self._load(part.cid)
+            if self._is_new(part.cid):
+                yield part.cid, block
+            if part.cid.codec == DAG_PB:
+                links, node = _unixfs(block)
+                if part.is_whole:
+                    waiting.extend(_Part(0, decode_any_cid(k.cid), True) for k in reversed(links))
+                else:
+                    waiting.extend(_holding(links, node, part.start, first, end))
                 _limit(waiting)
 
 
-def _holding(
-    links: list[LooseLink], node: UnixFs, start: int, first: int, end: int
-) -> list[tuple[int, AnyCid]]:
-    """Children of a node that begins at byte ``start`` of its file -> (where each begins, its CID), the
-    last one first.
+class _Part(NamedTuple):
+    """What is below one link of a file: where it begins, and whether all of it is asked for."""
+
+    start: int
+    cid: AnyCid
+    is_whole: bool
+
+
+def _holding(links: list[LooseLink], node: UnixFs, start: int, first: int, end: int) -> list[_Part]:
+    """The parts of a node that begins at byte ``start`` of its file which hold bytes of
+    ``[first, end)``, the last one first.
     """
     if len(node.blocksizes) != len(links):
         raise FormatError("a file node that does not say how many bytes are below each link")
     at = start + len(node.data)
     found = []
     for link, size in zip(links, node.blocksizes, strict=True):
-        if at < end and at + size > first:
-            found.append((at, decode_any_cid(link.cid)))
+        if size and at < end and at + size > first:
+            whole = first <= at and at + size <= end
+            found.append(_Part(at, decode_any_cid(link.cid), whole))
         at += size
     found.reverse()
     return found

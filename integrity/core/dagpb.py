@@ -99,7 +99,10 @@ def decode_link(encoded: bytes) -> Link:
 
 
 def _parse_link(body: bytes) -> LooseLink:
-    parts = dict(fields(body))
+    listed = list(fields(body))
+    parts = dict(listed)
+    if len(parts) != len(listed):
+        raise NonCanonical("a dag-pb link with a field given twice")
     cid, name, tsize = parts.get(1), parts.get(2), parts.get(3)
     if not isinstance(cid, bytes) or isinstance(name, int) or isinstance(tsize, bytes):
         raise NonCanonical("a dag-pb link needs a Hash, and a Name and a Tsize of their kinds")

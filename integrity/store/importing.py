@@ -15,7 +15,7 @@ from typing import BinaryIO
 from integrity.core.anycid import AnyCid, read_cid
 from integrity.core.car import CarReader, Read, Section, car_header, car_section
 from integrity.disk.system import sync_directory
-from integrity.errors import BlockMismatch, DiskError, FormatError, StoreFull
+from integrity.errors import BlockMismatch, DiskError, FormatError, StoreError, StoreFull
 from integrity.ports import Progress, Report
 from integrity.store.database import Store, StoredImport
 
@@ -76,11 +76,21 @@ def _import(
     os.fsync(file.fileno())
     name = f"{copy.digest.hexdigest()}.car"
     target = Path(file.name).with_name(name)
-    already = any(known.name == name for known in store.imports())
+    already = _is_known(store, name)
     os.replace(file.name, target)
-    sync_directory(os.fspath(target.parent))
-    stored = store.add_import(name, b"".join(map(bytes, car.roots)), copy.size, copy.entries())
+    try:
+        sync_directory(os.fspath(target.parent))
+        stored = store.add_import(name, b"".join(map(bytes, car.roots)), copy.size, copy.entries())
+    except BaseException:
+        with contextlib.suppress(StoreError, OSError):
+            if not _is_known(store, name):
+                target.unlink()
+        raise
     return Imported(stored, car.roots, already)
+
+
+def _is_known(store: Store, name: str) -> bool:
+    return any(known.name == name for known in store.imports())
 
 
 def _check(section: Section) -> None:
