@@ -99,13 +99,18 @@ class PinningSettings:
     """A pinning service: its URL, and its token or the file that holds it."""
 
     url: str
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     token_file: str | None = None
 
     def read_token(self) -> str:
         """Raises UsageError when the file cannot be read, or there is none."""
         if self.token_file is not None:
-            text = read_text(Path(self.token_file).expanduser()).strip()
+            try:
+                text = read_text(Path(self.token_file).expanduser()).strip()
+            except (RuntimeError, ValueError) as error:  # nobody's home, or a NUL
+                raise UsageError(
+                    f"cannot read the token file {self.token_file!r}: {error}"
+                ) from error
             if not text:
                 raise UsageError(f"the token file {self.token_file!r} is empty, or is not there")
             return text

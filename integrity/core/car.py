@@ -23,6 +23,8 @@ SECTION_LIMIT = BLOCK_LIMIT + 200
 _PRAGMA = bytes.fromhex("0aa16776657273696f6e02")
 _V2_HEADER = 40
 _VARINT_LIMIT = 9
+_PORTION = 512 << 10
+_PARTS = 512
 
 Read = Callable[[int], bytes]
 """Gives up to that many bytes, none at the end, as a file's ``read`` does."""
@@ -55,9 +57,10 @@ def car_section(cid: bytes, size: int) -> bytes:
 
 
 def car_portions(
-    roots: Iterable[AnyCid], blocks: Iterable[tuple[AnyCid, bytes]], at_least: int = 512 << 10
+    roots: Iterable[AnyCid], blocks: Iterable[tuple[AnyCid, bytes]]
 ) -> Iterator[bytes]:
-    """A whole CARv1 in portions of that many bytes and a block more; blocks inside CIDs are left out.
+    """A whole CARv1 in portions of half a MiB, or of fewer bytes when these are very many blocks;
+    blocks inside CIDs are left out.
 
     Whatever ``blocks`` raises is raised after what came before it was given out.
     """
@@ -69,7 +72,7 @@ def car_portions(
                 continue
             parts += (car_section(bytes(cid), len(block)), block)
             size += len(block)
-            if size >= at_least:
+            if size >= _PORTION or len(parts) >= _PARTS:
                 yield b"".join(parts)
                 parts, size = [], 0
     except Exception:

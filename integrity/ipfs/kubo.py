@@ -170,7 +170,8 @@ class Kubo:
         """Connect to others, as far as they can be reached."""
         for address in addresses:
             with contextlib.suppress(IpfsRefused, IpfsUnavailable), self._translated("connect"):
-                self._client.swarm.connect(address)
+                # Its own swarm.connect sends each letter of the address as one of its own.
+                self._client._client.request("/swarm/connect", (address,), decoder="json")  # noqa: SLF001
 
     # --- giving --------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -12,10 +13,11 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 
-from integrity.core.anycid import AnyCid
+from integrity.core.anycid import AnyCid, parse_any_cid
 from integrity.core.nesting import is_nested_deeper
-from integrity.errors import IpfsRefused, IpfsUnavailable, UsageError
+from integrity.errors import FormatError, IpfsRefused, IpfsUnavailable, UsageError
 from integrity.net.answers import Answer, ask, reason_of
+from integrity.net.hosts import is_loopback
 from integrity.net.pool import pool_manager
 
 ANSWER_SECONDS = 60.0
@@ -30,6 +32,8 @@ _NESTING = 32
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 _SHOWN = 300
 _STATES = ("queued", "pinning", "pinned", "failed")
+_URL = re.compile(r"(?i:https?)://[\x21\x22\x24-\x3e\x40-\x7e]+")
+_REQUEST = re.compile(r"[\x21-\x7e]{1,255}")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
@@ -43,6 +47,18 @@ class PinStatus:
     details: str
 
 
+def _is_endpoint(url: str) -> bool:
+    """Whether it is a plain https URL, or one of plain http on this machine."""
+    if not _URL.fullmatch(url):
+        return False
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and parts.port != 0 and parts.username is None
+    except ValueError:
+        return False
+    return usable and (parts.scheme == "https" or is_loopback(parts.hostname or ""))
+
+
 class PinningService:
     """One service. Errors are IpfsUnavailable when it does not answer as one, and IpfsRefused when
     it refuses. The token never stands in them.
@@ -51,15 +67,12 @@ class PinningService:
     def __init__(self, name: str, endpoint: str, token: str) -> None:
         self.name = name
         self._endpoint = endpoint.rstrip("/")
-        try:
-            parts = urlsplit(endpoint)
-            usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-        except ValueError:
-            usable = None
-        if not usable or parts.username is not None or parts.query or parts.fragment:
+        self._token = token
+        if not _is_endpoint(endpoint):
             raise UsageError(
                 f"the pinning service {name!r} has no usable URL",
-                next="It begins with https://, and has no user name, ? or #.",
+                next="It begins with https://, as the token must not be read on the way, and has no "
+                "user name, ? or #.",
             )
         if not _TOKEN.fullmatch(token):
             raise UsageError(
@@ -92,6 +105,7 @@ class PinningService:
         A pin of that CID that the service has already, or works on, is not asked for again.
         """
         status, delegates = self._find(cid) or self._ask(cid, name, origins)
+        status = self._of(cid, status)
         if connect is not None and delegates and status.status != "pinned":
             connect(delegates)
         deadline = time.monotonic() + seconds
@@ -105,16 +119,26 @@ class PinningService:
                 )
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-            status, _ = self._status(
-                self._call("GET", f"/pins/{quote(status.request, safe='')}", 200)
-            )
+            answer = self._call("GET", f"/pins/{quote(status.request, safe='')}", 200)
+            status = self._of(cid, self._status(answer)[0])
         if status.status == "failed":
-            self._call("DELETE", f"/pins/{quote(status.request, safe='')}", 202, 200, 404)
+            with contextlib.suppress(IpfsRefused, IpfsUnavailable):  # why it failed matters more
+                self._call("DELETE", f"/pins/{quote(status.request, safe='')}", 202, 200, 404)
             raise IpfsRefused(
                 f"the pinning service {self.name} could not pin {cid}: {status.details or 'no reason given'}",
                 next="It must be able to fetch the release from somewhere: from a daemon (--ipfs) or "
                 "a public gateway. Then run the same command again.",
             )
+        return status
+
+    def _of(self, cid: AnyCid, status: PinStatus) -> PinStatus:
+        """The status, if it is of this CID, however it is spelled."""
+        try:
+            other = parse_any_cid(status.cid)
+        except FormatError:
+            other = None
+        if other is None or (other.codec, other.multihash) != (cid.codec, cid.multihash):
+            raise self._nonsense(f"the pin of another CID than {cid}")
         return status
 
     def check(self) -> None:
@@ -147,12 +171,12 @@ class PinningService:
         if not isinstance(value, dict) or not isinstance(value.get("pin"), dict):
             raise self._nonsense("something that is no pin's status")
         request, state, cid = value.get("requestid"), value.get("status"), value["pin"].get("cid")
-        if not isinstance(request, str) or not request or state not in _STATES:
+        if not isinstance(request, str) or not _REQUEST.fullmatch(request) or state not in _STATES:
             raise self._nonsense("something that is no pin's status")
         info, delegates = value.get("info"), value.get("delegates")
         details = info.get("status_details", "") if isinstance(info, dict) else ""
         texts = [d for d in delegates if isinstance(d, str)] if isinstance(delegates, list) else []
-        return PinStatus(request, str(state), str(cid), str(details)[:_SHOWN]), texts[
+        return PinStatus(request, str(state), str(cid), self._shown(str(details))), texts[
             :ORIGINS_LIMIT
         ]
 
@@ -193,9 +217,9 @@ class PinningService:
         error = value.get("error") if isinstance(value, dict) else None
         reason = ""
         if isinstance(error, dict):
-            reason = " ".join(str(error.get(key, "")) for key in ("reason", "details")).strip()[
-                :_SHOWN
-            ]
+            reason = self._shown(
+                " ".join(str(error.get(key, "")) for key in ("reason", "details")).strip()
+            )
         said = f"the pinning service {self.name} answered {status}{f': {reason}' if reason else ''}"
         if status == 401:
             return IpfsRefused(
@@ -204,6 +228,10 @@ class PinningService:
         if status == 429 or status >= 500:
             return IpfsUnavailable(said, next="Try again later; nothing was recorded.")
         return IpfsRefused(said)
+
+    def _shown(self, text: str) -> str:
+        """What the service says, without the token, which it knows and may say."""
+        return text.replace(self._token, "…")[:_SHOWN]
 
     def _nonsense(self, what: str) -> IpfsUnavailable:
         return IpfsUnavailable(

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import urllib3
 
+from integrity.net.pool import limited
+
 _CHUNK = 64 << 10
 
 
@@ -39,13 +41,16 @@ def ask(
     )  # fmt: skip
     try:
         raw = bytearray()
-        while len(raw) <= limit:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the answer was not whole after {seconds:g} seconds")
-            chunk = response.read1(min(_CHUNK, limit + 1 - len(raw)))
-            if not chunk:
-                break
-            raw += chunk
+        connection = getattr(response, "connection", None)
+        left = max(0.0, deadline - time.monotonic())
+        with limited(getattr(connection, "sock", None), left):
+            while len(raw) <= limit:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"the answer was not whole after {seconds:g} seconds")
+                chunk = response.read1(min(_CHUNK, limit + 1 - len(raw)))
+                if not chunk:
+                    break
+                raw += chunk
         return Answer(response.status, bytes(raw))
     finally:
         response.close()  # what is left of an answer over the limit is never read

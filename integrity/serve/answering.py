@@ -74,7 +74,7 @@ def _location(request: web.Request, asked: Asked) -> str:
     query["format"] = "raw" if asked.media == RAW else "car"
     if asked.dups:
         query["car-dups"] = "y"
-    return request.rel_url.with_query(query).path_qs
+    return request.rel_url.with_query(query).raw_path_qs
 
 
 def is_known(request: web.Request, tag: str) -> bool:

@@ -7,7 +7,7 @@ https://specs.ipfs.tech/http-gateways/trustless-gateway/, "HTTP Request". Pure: 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
@@ -62,7 +62,7 @@ def parse(raw_path: str, query: Mapping[str, str], accept: str | None) -> Asked:
         if rest:
             raise Refused(400, "a raw block has no path below it; ask for a CAR (?format=car)")
         return Asked(cid, (), media, filename=filename)
-    names = tuple(_decoded(part) for part in rest if part)
+    names = _resolved(_decoded(part) for part in rest)
     if len(names) > PATH_LIMIT:
         raise Refused(400, f"a path of more than {PATH_LIMIT} names")
     _one_of("version", query.get("car-version", parameters.get("version")), {"1"})
@@ -87,10 +87,23 @@ def _parts(raw_path: str) -> list[str]:
     return raw_path.removeprefix("/ipfs/").split("/")
 
 
+def _resolved(parts: Iterable[str]) -> tuple[str, ...]:
+    """Names without ``.`` and ``..``, which no directory has as its entries (specs.ipfs.tech/unixfs)."""
+    names: list[str] = []
+    for part in parts:
+        if part == "..":
+            if not names:
+                raise Refused(400, "a path that leads above its root")
+            names.pop()
+        elif part not in {"", "."}:
+            names.append(part)
+    return tuple(names)
+
+
 def _decoded(part: str) -> str:
     try:
         return unquote_to_bytes(part).decode()
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise Refused(400, "a path that is not UTF-8") from error
 
 

@@ -7,6 +7,7 @@ changed since is as good as absent. Nothing is looked up by name, so no path lea
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,30 +24,35 @@ from integrity.serve.asking import RAW, Asked, Refused, parse, parse_root
 from integrity.serve.budget import Budget
 from integrity.serve.cars import CarAnswer, checked_load
 from integrity.serve.denying import Denylist
+from integrity.serve.guard import Guards
 from integrity.serve.hosts import Hosts
 from integrity.serve.routing import FOUND_SECONDS, NOT_FOUND_SECONDS, Provider
 from integrity.store.reading import BlockReader
 
 _T = TypeVar("_T")
 
+_WALKERS = 2
 _SLICE = 16 << 10
 """Bytes at a time for readers who are served while memory is short."""
 
 
 class Gateway:
     """Made on the event loop that serves ``app``. ``provider`` is None until it is known where this
-    server can be reached.
+    server can be reached, ``guards`` until its connections are looked after.
     """
 
     def __init__(
         self, reader: BlockReader, denylist: Denylist, hosts: Hosts, *, threads: int = 4
     ) -> None:
         self.provider: Provider | None = None
+        self.guards: Guards | None = None
         self._reader = reader
         self._denylist = denylist
         self._hosts = hosts
         self._budget = Budget()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="serve")
+        # Walks of their own threads, so that nobody who asks for a block stands behind them.
+        self._walkers = ThreadPoolExecutor(_WALKERS, thread_name_prefix="walk")
         self.app = web.Application(client_max_size=0, middlewares=[self._around()])
         self.app.router.add_get("/ipfs/{tail:.+}", self._ipfs, allow_head=True)
         self.app.router.add_get("/routing/v1/providers/{cid}", self._providers, allow_head=True)
@@ -55,29 +61,35 @@ class Gateway:
         self.app.on_cleanup.append(self._stop)
 
     async def _stop(self, _: web.Application) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._walkers):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _around(self) -> Middleware:
         @web.middleware
         async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if not self._hosts.allows(request.headers.get("host", "")):
-                return text(
-                    403, "this server is not the host that was asked for (--name NAME adds one)"
-                )
-            if request.method == "OPTIONS":
-                return web.Response(status=204, headers={"Allow": "GET, HEAD, OPTIONS"})
-            try:
-                return await handler(request)
-            except Refused as refused:
-                return text(refused.status, refused.message)
-            except (NoSuchPath, BlockMissing) as missing:
-                return text(404, str(missing))
-            except FormatError as error:
-                return text(502, f"a block on the way is malformed: {error.message}")
-            except IntegrityError as error:
-                return text(500, error.message)
+            guards = self.guards
+            with guards.working(request.transport) if guards else contextlib.nullcontext():
+                return await self._answered(request, handler)
 
         return around
+
+    async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not self._hosts.allows(request.headers.get("host", "")):
+            return text(
+                403, "this server is not the host that was asked for (--name NAME adds one)"
+            )
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers={"Allow": "GET, HEAD, OPTIONS"})
+        try:
+            return await handler(request)
+        except Refused as refused:
+            return text(refused.status, refused.message)
+        except (NoSuchPath, BlockMissing) as missing:
+            return text(404, str(missing))
+        except FormatError as error:
+            return text(502, f"a block on the way is malformed: {error.message}")
+        except IntegrityError as error:
+            return text(500, error.message)
 
     async def _add_cors(self, _: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(CORS)
@@ -85,9 +97,9 @@ class Gateway:
     async def _unknown(self, _: web.Request) -> web.StreamResponse:
         return text(501, "this server tells providers of blocks, and nothing else")
 
-    async def _off(self, work: Callable[[], _T]) -> _T:
+    async def _off(self, work: Callable[[], _T], pool: ThreadPoolExecutor | None = None) -> _T:
         """Do what reads and hashes beside the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        return await asyncio.get_running_loop().run_in_executor(pool or self._pool, work)
 
     # --- /ipfs/ --------------------------------------------------------------------------------
 
@@ -95,11 +107,10 @@ class Gateway:
         path = request.rel_url.raw_path
         root = parse_root(path)
         self._refuse_denied(root)
-        if "only-if-cached" in request.headers.get("cache-control", "") and not await self._has(
-            root
-        ):
+        cached_only = "only-if-cached" in request.headers.get("cache-control", "")
+        if cached_only and root.inlined is None and not await self._has(root):
             return web.Response(status=412)
-        asked = parse(path, request.query, request.headers.get("accept"))
+        asked = parse(path, request.query, ",".join(request.headers.getall("accept", ())))
         return await (self._raw if asked.media == RAW else self._car)(request, asked)
 
     async def _has(self, cid: AnyCid) -> bool:
@@ -165,7 +176,9 @@ class Gateway:
         def read(cid: AnyCid) -> bytes | None:
             return None if self._denylist.status(cid) else ahead.read(cid.key)
 
-        answer = await self._off(lambda: CarAnswer(asked, checked_load(read), ahead.expect))
+        answer = await self._off(
+            lambda: CarAnswer(asked, checked_load(read), ahead.expect), self._walkers
+        )
         named = headers(request, asked)
         if is_known(request, etag(asked)):
             return web.Response(status=304, headers=named)
@@ -186,7 +199,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
 
         def find() -> asyncio.Future[bytes | None]:
-            return loop.run_in_executor(self._pool, next, portions, None)
+            return loop.run_in_executor(self._walkers, next, portions, None)
 
         coming = find()
         try:

@@ -8,10 +8,14 @@ one that has kept the server waiting longest makes room.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import weakref
+from collections.abc import Callable, Iterator
+
+from integrity.net.sockets import unsent
 
 HEAD_SECONDS = 20.0
-"""From the first byte of a request, or from connecting, until its headers are there."""
+"""From the first byte of a request, or from connecting, until its headers have come."""
 
 READ_SECONDS = 30.0
 READ_BYTES = 32 << 10
@@ -36,20 +40,32 @@ class Guards:
         self._head_seconds = head_seconds
         self._read_seconds = read_seconds
         self._open: dict[_Guard, None] = {}
+        self._by_transport: weakref.WeakKeyDictionary[asyncio.BaseTransport, _Guard] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def make(self) -> asyncio.Protocol:
         """A protocol for a new connection."""
         return _Guard(self._inner(), self)
 
-    def add(self, guard: _Guard) -> None:
-        """A connection was made; when there are too many, one that waits is closed."""
-        if len(self._open) >= self._limit:
-            longest = min(self._open, key=lambda g: g.waits_since or float("inf"))
+    def add(self, guard: _Guard, transport: asyncio.BaseTransport) -> None:
+        """A connection was made; when there are too many, the one that waits longest is closed."""
+        while len(self._open) >= self._limit:
+            longest = min(self._open, key=lambda g: g.waits_since)
+            self.remove(longest)
             longest.give_up()
         self._open[guard] = None
+        self._by_transport[transport] = guard
 
     def remove(self, guard: _Guard) -> None:
         self._open.pop(guard, None)
+
+    def working(
+        self, transport: asyncio.BaseTransport | None
+    ) -> contextlib.AbstractContextManager[None]:
+        """Around the handling of a request of this connection."""
+        guard = self._by_transport.get(transport) if transport is not None else None
+        return contextlib.nullcontext() if guard is None else guard.working()
 
     async def watch(self) -> None:
         """Look at the connections now and then, for ever."""
@@ -63,23 +79,33 @@ class Guards:
 
 
 class _Guard(asyncio.Protocol):
-    """``waits_since`` is the loop's time since when the client has let us wait, None if it has not."""
+    """Since when the client has let us wait, by the loop's clock and None while it has not: for a
+    request, for its reading, and for its next request.
+    """
 
     def __init__(self, inner: asyncio.Protocol, guards: Guards) -> None:
         self._inner = inner
         self._guards = guards
         self._transport: asyncio.Transport | None = None
-        self._tail = b""
-        self._in_head = True
+        self._asking_since: float | None = None
+        self._reading_since: float | None = None
+        self._idle_since: float | None = None
+        self._working = 0
+        self._begun = False
         self._left_at_look = 0
         self._given_up = False
-        self.waits_since: float | None = None
+
+    @property
+    def waits_since(self) -> float:
+        """Infinite when the client has not let us wait."""
+        since = (self._asking_since, self._reading_since, self._idle_since)
+        return min((moment for moment in since if moment is not None), default=float("inf"))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._wait()
-        self._guards.add(self)
+        self._asking_since = _now()
+        self._guards.add(self, transport)
         self._inner.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -89,14 +115,10 @@ class _Guard(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._given_up:
             return
-        if not self._in_head:
-            self._in_head = True
-            self._wait()
-        seen = self._tail + data
-        if _HEAD_END in seen:
-            self._in_head = False
-            self.waits_since = None
-        self._tail = b"" if seen.endswith(_HEAD_END) else seen[-3:]
+        head, _, after = data.rpartition(_HEAD_END)
+        self._begun = bool(after) if head or after != data else True
+        if self._asking_since is None and not self._working:
+            self._asking_since, self._idle_since = _now(), None
         self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
@@ -104,35 +126,59 @@ class _Guard(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         assert self._transport is not None
-        self._wait()
-        self._left_at_look = self._transport.get_write_buffer_size()
+        self._reading_since = _now()
+        self._left_at_look = self._left()
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        self.waits_since = None
+        self._reading_since = None
         self._inner.resume_writing()
 
-    def _wait(self) -> None:
-        self.waits_since = asyncio.get_running_loop().time()
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """Around the handling of a request, whose headers have come."""
+        self._asking_since = self._idle_since = None
+        self._working += 1
+        try:
+            yield
+        finally:
+            self._working -= 1
+            if self._begun:  # the next one came with it, at least its beginning
+                self._asking_since = _now()
+            else:
+                self._idle_since = _now()
 
     def look(self, now: float, head_seconds: float, read_seconds: float) -> None:
         """Give up on a client that has let us wait too long."""
-        if self.waits_since is None or self._transport is None:
+        if self._transport is None:
             return
-        waited = now - self.waits_since
-        if self._in_head and waited > head_seconds:
-            self._transport.write(_TIMEOUT)
-            self._given_up = True
-            self._transport.close()
-        elif not self._in_head and waited > read_seconds:
-            left = self._transport.get_write_buffer_size()
+        if self._asking_since is not None and now - self._asking_since > head_seconds:
+            if self._transport.get_write_buffer_size():  # it does not read either
+                self.give_up()
+            else:
+                self._given_up = True
+                self._transport.write(_TIMEOUT)
+                self._transport.close()
+        elif self._reading_since is not None and now - self._reading_since > read_seconds:
+            left = self._left()
             if self._left_at_look - left < READ_BYTES:
                 self.give_up()
             self._left_at_look = left
-            self.waits_since = now
+            self._reading_since = now
+
+    def _left(self) -> int:
+        """Bytes of answers that the client has not taken yet."""
+        assert self._transport is not None
+        return self._transport.get_write_buffer_size() + unsent(
+            self._transport.get_extra_info("socket")
+        )
 
     def give_up(self) -> None:
         """Cut the connection."""
         self._given_up = True
         if self._transport is not None:
             self._transport.abort()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

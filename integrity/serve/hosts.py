@@ -7,9 +7,10 @@ loopback answers to the names of loopback, and to those it was told.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from urllib.parse import urlsplit
+
+from integrity.net.hosts import is_loopback
 
 
 class Hosts:
@@ -28,13 +29,3 @@ class Hosts:
         except ValueError:
             return False
         return is_loopback(host) or host.rstrip(".") in self._names
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or address means this machine alone."""
-    if host.rstrip(".") == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,9 @@ PROTOCOL = "transport-ipfs-gateway-http"
 FOUND_SECONDS = 300
 NOT_FOUND_SECONDS = 15
 
+_PROTOCOLS = re.compile(r"/(ip4|ip6|dns|tcp|tls|http)(?=/|$)")
+"""The protocols in our own multiaddrs, and not the values behind them."""
+
 _SHA2_256_HEAD = b"\x12\x20"
 
 
@@ -29,6 +33,7 @@ class Provider:
 
     def __init__(self, url: str) -> None:
         self._address = multiaddr(url)
+        self.host = urlsplit(url).hostname or ""
         # A server without a libp2p identity has no key that an ID could be made of; one that is
         # made of its address stays the same, and nobody can be mistaken for it.
         digest = hashlib.sha256(url.encode()).digest()
@@ -51,7 +56,7 @@ def _words(text: str | None) -> list[str]:
 
 
 def _passes(address: str, filters: list[str]) -> bool:
-    names = set(address.split("/"))
+    names = set(_PROTOCOLS.findall(address))
     unwanted = [word[1:] for word in filters if word.startswith("!")]
     wanted = [word for word in filters if not word.startswith("!")]
     return not names.intersection(unwanted) and (not wanted or bool(names.intersection(wanted)))

@@ -10,7 +10,6 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -79,12 +78,10 @@ async def serving(store: Store, how: Serving) -> AsyncIterator[str]:
     """A gateway on the running loop -> its URL; it is stopped at the end."""
     denylist = Denylist(how.denylist or store.path.with_name("denylist"))
     denylist.refresh()
-    names = [*how.names]
-    if how.announce is not None:
-        names.append(urlsplit(how.announce).hostname or "")
+    provider = Provider(how.announce) if how.announce is not None else None
+    names = (*how.names, provider.host) if provider else how.names
     gateway = Gateway(BlockReader(store), denylist, Hosts(how.host, names))
-    if how.announce is not None:
-        gateway.provider = Provider(how.announce)
+    gateway.provider = provider
     _log.addFilter(_is_our_fault)
     runner = web.AppRunner(
         gateway.app, access_log=None, logger=_log, shutdown_timeout=_STOP_SECONDS,
@@ -96,6 +93,7 @@ async def serving(store: Store, how: Serving) -> AsyncIterator[str]:
         runner.server, limit=min(how.connections, _files_to_open() - _OWN_FILES),
         head_seconds=how.head_seconds, read_seconds=how.read_seconds,
     )  # fmt: skip
+    gateway.guards = guards
     server = None
     tasks = [asyncio.create_task(guards.watch()), asyncio.create_task(_reload(denylist))]
     try:

@@ -517,7 +517,7 @@ def bytes_of(span: Span, size: int) -> range:
 @st.composite
 def parts(draw: st.DrawFn, blocks: Blocks, depth: int = 3) -> Part:
     """Any file: balanced or not, with bytes in its inner nodes, its leaves of all kinds."""
-    data = draw(st.binary(min_size=1, max_size=3))
+    data = draw(st.binary(max_size=3))
     form = draw(st.sampled_from(["raw", "inline raw", "file", "raw data", "inline file"]))
     inline = form.startswith("inline")
     if depth == 0 or draw(st.integers(0, 2)) == 0:
@@ -566,10 +566,9 @@ def test_entity_bytes_are_the_blocks_that_hold_them(
     if file.cid.codec == DAG_PB:
         block = blocks.load(file.cid)
         assert file_size(block) == file.size
-        assert is_outside(span, block) == (
-            (span.first if span.first >= 0 else max(0, file.size + span.first)) >= file.size
-            or (span.last is not None and span.last < -file.size)
-        )
+        first = span.first if span.first >= 0 else max(0, file.size + span.first)
+        ends_before = span.last is not None and span.last < -file.size
+        assert is_outside(span, block) == (file.size > 0 and (first >= file.size or ends_before))
 
 
 @given(files(), st.booleans())
@@ -599,28 +598,33 @@ def test_a_block_missing_inside_a_span_breaks_it_off(
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
-def test_a_part_without_bytes_holds_none_of_them(at: int) -> None:
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_a_part_without_bytes_holds_none_of_them(at: int, levels: int) -> None:
     blocks = Blocks()
     below = [Part(blocks.put(RAW, bytes((n,)) * 5), 5) for n in range(2)]
     below.insert(at, Part(blocks.put(RAW, b""), 0))
-    links = [PbLink(part.cid) for part in below]
-    root = blocks.node(links, fs(FILE, None, [part.size for part in below], 10))
-    file = Part(root, 0, tuple(below))
+    for _ in range(levels):
+        links, sizes = [PbLink(part.cid) for part in below], [part.size for part in below]
+        file = Part(blocks.node(links, fs(FILE, None, sizes, 10)), 0, tuple(below))
+        below = [file]
     for span in (Span(0, None), Span(0, 4), Span(5, 9), Span(3, 6), Span(4, 4), Span(5, 5)):
-        assert walk(blocks, root, Scope.ENTITY, span) == list(holding(file, bytes_of(span, 10)))
-    assert walk(blocks, root, Scope.ENTITY) == list(all_parts(file))
+        assert walk(blocks, file.cid, Scope.ENTITY, span) == list(holding(file, bytes_of(span, 10)))
+    assert walk(blocks, file.cid, Scope.ENTITY) == list(all_parts(file))
 
 
-def test_a_file_that_does_not_say_what_is_below_has_no_spans() -> None:
+@pytest.mark.parametrize("sizes", [[], [5], [5, 5, 5]])
+def test_a_file_that_does_not_say_what_is_below_has_no_spans(sizes: list[int]) -> None:
+    """Wherever its node stands in the file, and whether all of it is asked for or a part."""
     blocks = Blocks()
     links = [PbLink(blocks.put(RAW, b"12345"), b"", 5), PbLink(blocks.put(RAW, b"67890"), b"", 5)]
-    for sizes in ([], [5], [5, 5, 5]):
-        root = blocks.node(links, fs(FILE, None, sizes, 10))
-        assert walk(blocks, root, Scope.ENTITY) == [root, *(link.cid for link in links)]
-        found: list[Visited] = []
-        with pytest.raises(FormatError):
-            found.extend(Walk(blocks.load, dups=False).run([], root, Scope.ENTITY, Span(0, None)))
-        assert [cid for cid, _ in found] == [root]
+    root = blocks.node(links, fs(FILE, None, sizes, 10))
+    for above in ([root], [blocks.node([PbLink(root)], fs(FILE, None, [10], 10)), root]):
+        assert walk(blocks, above[0], Scope.ENTITY) == [*above, *(link.cid for link in links)]
+        for span in (Span(0, None), Span(3, 7), Span(0, 0)):
+            found: list[Visited] = []
+            with pytest.raises(FormatError):
+                found.extend(Walk(blocks.load, dups=False).run([], above[0], Scope.ENTITY, span))
+            assert [cid for cid, _ in found] == above
 
 
 def test_sizes_that_lie_cost_nothing() -> None:

@@ -6,6 +6,7 @@ What it pins is really pinned, in a Kubo node of its own, which fetches it from 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import threading
@@ -332,13 +333,18 @@ class PinningService:
                 await self._release(old.key)
 
     async def _fetch(self, key: str, origins: list[str]) -> None:
-        dials = [asyncio.create_task(self._ask_node("swarm/connect", arg=one)) for one in origins]
-        if dials:
-            _, slow = await asyncio.wait(dials, timeout=_DIAL_SECONDS)
-            for dial in slow:
-                dial.cancel()
-            await asyncio.gather(*dials, return_exceptions=True)
-        await self._ask_node("pin/add", arg=key)
+        """As long as it takes; those who have it may come later, and a node asks around only now and
+        then.
+        """
+        for turn in itertools.count(1):
+            dials = [asyncio.create_task(self._ask_node("swarm/connect", arg=o)) for o in origins]
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_DIAL_SECONDS):
+                    await asyncio.gather(*dials, return_exceptions=True)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(2**turn):
+                    await self._ask_node("pin/add", arg=key)
+                    return
 
     async def _release(self, key: str) -> None:
         """Let the node forget a CID that nobody pins any more."""

@@ -193,6 +193,8 @@ def test_a_block_that_comes_again_and_again_is_kept_once(
     assert_found(store, SMALL)
     if remembered > 3:
         assert copies(store) == {imported.stored.name: car(SMALL)}
+    elif not remembered:  # as memory has its bounds, the copy has what it came with
+        assert copies(store) == {imported.stored.name: car([*SMALL, *SMALL, *retold])}
 
 
 def test_blocks_that_stand_in_their_cids_are_not_kept(store: Store) -> None:
