@@ -57,9 +57,10 @@ def car_section(cid: bytes, size: int) -> bytes:
 
 
 def car_portions(
-    roots: Iterable[AnyCid], blocks: Iterable[tuple[AnyCid, bytes]]
+    roots: Iterable[AnyCid], blocks: Iterable[tuple[AnyCid, bytes]], at_least: int = _PORTION
 ) -> Iterator[bytes]:
-    """A whole CARv1 in portions of half a MiB, or of fewer bytes when these are very many blocks;
+    """A whole CARv1 in portions of that many bytes and a block more, or of fewer when these are very many
+    blocks;
     blocks inside CIDs are left out.
 
     Whatever ``blocks`` raises is raised after what came before it was given out.
@@ -72,7 +73,7 @@ def car_portions(
                 continue
             parts += (car_section(bytes(cid), len(block)), block)
             size += len(block)
-            if size >= _PORTION or len(parts) >= _PARTS:
+            if size >= at_least or len(parts) >= _PARTS:
                 yield b"".join(parts)
                 parts, size = [], 0
     except Exception:
