@@ -44,10 +44,8 @@ class Section(NamedTuple):
 def car_header(roots: Iterable[bytes]) -> bytes:
     """The header of a CARv1 with these binary CIDs as roots, its length before it."""
     listed = list(roots)
-    body = b"\xa2\x65roots" + _cbor_head(4, len(listed))
-    for root in listed:
-        body += b"\xd8\x2a" + _cbor_head(2, len(root) + 1) + b"\0" + root
-    body += b"\x67version\x01"
+    links = (b"\xd8\x2a" + _cbor_head(2, len(root) + 1) + b"\0" + root for root in listed)
+    body = b"".join((b"\xa2\x65roots", _cbor_head(4, len(listed)), *links, b"\x67version\x01"))
     return varint(len(body)) + body
 
 
@@ -59,9 +57,8 @@ def car_section(cid: bytes, size: int) -> bytes:
 def car_portions(
     roots: Iterable[AnyCid], blocks: Iterable[tuple[AnyCid, bytes]], at_least: int = _PORTION
 ) -> Iterator[bytes]:
-    """A whole CARv1 in portions of that many bytes and a block more, or of fewer when these are very many
-    blocks;
-    blocks inside CIDs are left out.
+    """A whole CARv1 in portions of that many bytes and a block more, or of fewer when these are very
+    many blocks; blocks inside CIDs are left out.
 
     Whatever ``blocks`` raises is raised after what came before it was given out.
     """

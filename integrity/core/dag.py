@@ -301,11 +301,8 @@ class Walk:
             if self._is_new(part.cid):
                 yield part.cid, block
             if part.cid.codec == DAG_PB:
-                links, node = _unixfs(block)
-                if part.is_whole:
-                    waiting.extend(_Part(0, decode_any_cid(k.cid), True) for k in reversed(links))
-                else:
-                    waiting.extend(_holding(links, node, part.start, first, end))
+                span = (0, None) if part.is_whole else (first, end)
+                waiting.extend(_holding(*_unixfs(block), part.start, *span))
                 _limit(waiting)
 
 
@@ -326,8 +323,8 @@ def _holding(links: list[LooseLink], node: UnixFs, start: int, first: int, end: 
     at = start + len(node.data)
     found = []
     for link, size in zip(links, node.blocksizes, strict=True):
-        if size and at < end and at + size > first:
-            whole = first <= at and at + size <= end
+        if size and at + size > first and (end is None or at < end):
+            whole = first <= at and (end is None or at + size <= end)
             found.append(_Part(at, decode_any_cid(link.cid), whole))
         at += size
     found.reverse()

@@ -612,6 +612,26 @@ def test_a_part_without_bytes_holds_none_of_them(at: int, levels: int) -> None:
     assert walk(blocks, file.cid, Scope.ENTITY) == list(all_parts(file))
 
 
+@pytest.mark.parametrize("dups", [False, True])
+def test_a_part_that_comes_again_is_once_cut_and_once_whole(dups: bool) -> None:
+    """What was left out of it the first time is not left out the second."""
+    blocks = Blocks()
+
+    def over(*below: Part) -> Part:
+        sizes = [part.size for part in below]
+        message = fs(FILE, b"own", sizes)
+        return Part(blocks.node([PbLink(p.cid) for p in below], message), 3, below)
+
+    one, two = (Part(blocks.put(RAW, bytes((n,)) * 2), 2) for n in range(2))
+    pair = over(one, two)
+    file = over(pair, over(two, pair, pair), one, pair)
+    for first, last in itertools.combinations_with_replacement(range(file.size), 2):
+        expected = list(holding(file, range(first, last + 1)))
+        found = walk(blocks, file.cid, Scope.ENTITY, Span(first, last), dups=dups)
+        assert found == (expected if dups else once(expected))
+        blocks.loaded.clear()
+
+
 @pytest.mark.parametrize("sizes", [[], [5], [5, 5, 5]])
 def test_a_file_that_does_not_say_what_is_below_has_no_spans(sizes: list[int]) -> None:
     """Wherever its node stands in the file, and whether all of it is asked for or a part."""

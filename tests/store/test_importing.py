@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ from integrity.errors import (
 )
 from integrity.ports import Progress
 from integrity.store import importing, schema
-from integrity.store.database import Store
+from integrity.store.database import Store, StoredImport
 from integrity.store.importing import Imported, decode_roots, import_car
 from integrity.store.reading import BlockReader
 
@@ -429,6 +430,31 @@ def test_a_source_that_breaks_off_leaves_the_store_as_it_was(
 
     with unchanged(lived_in), pytest.raises(expected):
         import_car(lived_in, read)
+
+
+def test_a_copy_is_on_the_disk_before_it_has_its_name_and_is_told_of_last(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace, add = os.fsync, os.replace, Store.add_import
+
+    def synced(fd: int) -> None:
+        done.append(f"fsync {Path(os.readlink(f'/proc/self/fd/{fd}')).suffix}")
+        fsync(fd)
+
+    def replaced(one: str, other: Path) -> None:
+        done.append("replace")
+        replace(one, other)
+
+    def added(*arguments: Any) -> StoredImport:
+        done.append("add")
+        return add(*arguments)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    monkeypatch.setattr(Store, "add_import", added)
+    take(store, car(SMALL))
+    assert done == ["fsync .part", "replace", "fsync ", "add"]
 
 
 def test_a_folder_that_cannot_be_made_is_a_disk_error(store: Store) -> None:
