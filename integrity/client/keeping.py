@@ -69,7 +69,7 @@ class DaemonKeeper:
             name = f"{built.header.package}@{built.header.version}"
             self._kubo.name_pin(cid, named.get(cid) or name)
             self._read_back(cid)
-        return self._announce(roots)
+        return self._announce(roots) + _warn_of_empty_files(built)
 
     def _read_back(self, cid: AnyCid) -> None:
         buffer = memoryview(bytearray(BLOCK_LIMIT + 1))
@@ -115,6 +115,17 @@ class ServiceKeeper:
         for cid in roots_of(built):
             self._service.pin(cid, name, origins, connect=connect)
         return []
+
+
+def _warn_of_empty_files(built: ReleaseBuilder) -> list[str]:
+    """Kubo's Bitswap takes a block of no bytes for one that it has not got."""
+    if all(entry.size for entry in built.entries()):
+        return []
+    warning = (
+        "the release has an empty file, which one Kubo node never gets from another; over HTTP it "
+        "comes like any other (docs/ipfs.md)"
+    )
+    return [warning]
 
 
 def roots_of(built: ReleaseBuilder) -> list[AnyCid]:

@@ -174,6 +174,10 @@ class ReleaseBuilder:
         """The manifest's bytes."""
         return _chunks(self._path("manifest"))
 
+    def entries(self) -> Iterator[FileEntry]:
+        """Every file, as the manifest has it."""
+        return iter_files(self.chunks())
+
     def unchanged_files(self) -> Iterator[tuple[FileEntry, bytes]]:
         """Every file with its absolute path, looked at once more: SourceChanged if any file was
         touched since it was hashed.
@@ -181,7 +185,7 @@ class ReleaseBuilder:
         base = self.place
         single = os.path.isfile(base)
         with self._open("signatures", "rb") as signatures:
-            for entry in iter_files(self.chunks()):
+            for entry in self.entries():
                 before = _SIGNATURE.unpack(signatures.read(_SIGNATURE.size))
                 path = base if single else base + b"/" + entry.path.encode()
                 try:

@@ -65,6 +65,7 @@ def test_a_release_is_pinned_and_another_node_gets_it_byte_for_byte(
     other_kubo.run("block", "put", "--cid-codec=raw", input=b"")
     done = put(integrity_publisher, folder, kubo.api)
     assert done.kept == (f"ipfs {kubo.api}",)
+    assert any("empty file" in warning for warning in done.warnings)
     pins = kubo.run("pin", "ls", "--type=recursive", "--names").decode().splitlines()
     named = {line.split()[0]: line.split()[2] for line in pins if line.endswith("tool@1")}
     manifest = cid_of(RAW, folder.with_name("tool.integrity").read_bytes())
