@@ -14,12 +14,10 @@ from typing import Protocol
 from integrity.client.manifests import ManifestFile
 from integrity.client.session import Session
 from integrity.client.verifying import bring_manifest
-from integrity.core.anycid import AnyCid, any_cid
+from integrity.core.anycid import AnyCid, release_roots
 from integrity.core.car import car_portions
-from integrity.core.cid import DAG_PB, RAW, Cid
-from integrity.core.dag import BlockMissing, Scope, Walk
+from integrity.core.dag import BlockMissing, Scope, Walk, checked_load
 from integrity.core.links import Link
-from integrity.core.pieces import PIECE_SIZE
 from integrity.disk.system import sync_directory
 from integrity.errors import DiskError, PathRefused, SourcesUnavailable
 from integrity.fetch.engine import Fetcher
@@ -59,8 +57,7 @@ def export_car(
         raise PathRefused(f"{str(target)!r} exists", next="Name another file with -o.")
     with ManifestFile(session) as file:
         record, header = bring_manifest(session, file, link, Fetcher([], 1), beside=None)
-        codec = RAW if file.path.stat().st_size <= PIECE_SIZE else DAG_PB
-    roots = [any_cid(header.content), any_cid(Cid(codec, record.manifest))]
+        roots = release_roots(header.content, record.manifest, file.path.stat().st_size)
     with Store(session.home.store) as store:
         portions = _reported(_portions(store, roots), report)
         try:
@@ -80,13 +77,7 @@ def export_car(
 def _portions(store: Store, roots: list[AnyCid]) -> Iterator[bytes]:
     reader = BlockReader(store).lookahead()
 
-    def load(cid: AnyCid) -> bytes:
-        block = reader.read(cid.key)
-        if block is None:
-            raise BlockMissing(cid)
-        return block
-
-    walk = Walk(load, dups=False, expect=reader.expect)
+    walk = Walk(checked_load(lambda cid: reader.read(cid.key)), dups=False, expect=reader.expect)
     walks = (walk.run([], root, Scope.ALL, None) for root in roots)
     return car_portions(roots, itertools.chain.from_iterable(walks))
 

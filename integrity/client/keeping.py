@@ -7,9 +7,8 @@ import os
 from collections.abc import Iterator
 from typing import Protocol
 
-from integrity.core.anycid import AnyCid, any_cid, raw_cid_of_key
+from integrity.core.anycid import AnyCid, raw_cid_of_key, release_roots
 from integrity.core.car import car_portions
-from integrity.core.cid import DAG_PB, RAW, Cid
 from integrity.core.dagpb import BLOCK_LIMIT
 from integrity.core.manifest import FileEntry
 from integrity.core.pieces import PIECE_SIZE, piece_count, piece_length, split_digests
@@ -129,9 +128,8 @@ def _warn_of_empty_files(built: ReleaseBuilder) -> list[str]:
 
 
 def roots_of(built: ReleaseBuilder) -> list[AnyCid]:
-    """The CIDs under which all of a release is found: the folder's, and the manifest's."""
-    codec = RAW if built.manifest_size <= PIECE_SIZE else DAG_PB
-    return [any_cid(built.header.content), any_cid(Cid(codec, built.digest))]
+    """The CIDs under which all of a release is found."""
+    return release_roots(built.header.content, built.digest, built.manifest_size)
 
 
 def _blocks(built: ReleaseBuilder, report: Report | None) -> Iterator[tuple[AnyCid, bytes]]:

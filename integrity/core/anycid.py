@@ -15,6 +15,7 @@ import libipld
 
 from integrity.core.cid import DAG_PB, DIGEST_SIZE, RAW, SHA2_256, Cid
 from integrity.core.dagpb import read_varint, varint
+from integrity.core.pieces import PIECE_SIZE
 from integrity.errors import FormatError, HashUnsupported
 
 DAG_CBOR = 0x71
@@ -90,6 +91,14 @@ def is_key_of(key: bytes, block: bytes | memoryview) -> bool:
 def any_cid(cid: Cid) -> AnyCid:
     """A CID of a release as one among all."""
     return AnyCid(1, cid.codec, _SHA2_256_HEAD + cid.digest)
+
+
+def release_roots(content: Cid, manifest: bytes, manifest_size: int) -> list[AnyCid]:
+    """The CIDs under which all of a release is found: the folder's, and that of the manifest with
+    this digest and so many bytes.
+    """
+    codec = RAW if manifest_size <= PIECE_SIZE else DAG_PB
+    return [any_cid(content), any_cid(Cid(codec, manifest))]
 
 
 def cid_of(codec: int, block: bytes) -> AnyCid:

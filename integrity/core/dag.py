@@ -47,6 +47,19 @@ class BlockMissing(Exception):
         super().__init__(f"{cid} is not here")
 
 
+def checked_load(read: Callable[[AnyCid], bytes | None]) -> Load:
+    """A :data:`Load` of blocks inside CIDs, and of those that ``read`` gives, which are checked."""
+
+    def load(cid: AnyCid) -> bytes:
+        inlined = cid.inlined
+        block = read(cid) if inlined is None else inlined
+        if block is None:
+            raise BlockMissing(cid)
+        return block
+
+    return load
+
+
 class NoSuchPath(Exception):
     """The path leads nowhere. For the caller of :func:`resolve`."""
 
@@ -223,7 +236,8 @@ class Walk:
             if self._is_new(visited[0]):
                 yield visited
         if scope is Scope.BLOCK:
-            yield from self._all([cid], depth_limit=0)
+            if self._is_new(cid):
+                yield cid, self._load(cid)
         elif scope is Scope.ALL:
             yield from self._all([cid])
         else:
@@ -239,7 +253,7 @@ class Walk:
         self._seen.add(raw)
         return True
 
-    def _all(self, waiting: list[AnyCid], *, depth_limit: int | None = None) -> Iterator[Visited]:
+    def _all(self, waiting: list[AnyCid]) -> Iterator[Visited]:
         while waiting:
             cid = waiting.pop()
             if not self._is_new(cid):
@@ -248,7 +262,7 @@ class Walk:
                 self._expect(cid, waiting)
             block = self._load(cid)
             yield cid, block
-            if cid.codec != RAW and depth_limit is None:
+            if cid.codec != RAW:
                 waiting.extend(reversed(links_of(cid, block)))
                 _limit(waiting)
 

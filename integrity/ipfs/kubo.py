@@ -7,7 +7,6 @@ Nothing here depends on how the daemon is configured to add files, as it is give
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import re
 import time
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 
 from integrity.core.anycid import AnyCid
 from integrity.errors import IpfsRefused, IpfsUnavailable, UsageError
+from integrity.net.hosts import tcp_multiaddr
 
 # Its other backend does not work with today's httpx, nor its patch of requests with today's urllib3.
 os.environ.setdefault("PY_IPFS_HTTP_CLIENT_PREFER_HTTPX", "no")
@@ -97,13 +97,8 @@ def _url(text: str) -> str:
 
 def _multiaddr(url: str) -> str:
     split = urlsplit(url)
-    host = split.hostname or ""
     port = split.port or (443 if split.scheme == "https" else 80)
-    try:
-        kind = f"ip{ipaddress.ip_address(host).version}"
-    except ValueError:
-        kind = "dns"
-    return f"/{kind}/{host}/tcp/{port}/{split.scheme}"
+    return f"{tcp_multiaddr(split.hostname or '', port)}/{split.scheme}"
 
 
 class Kubo:

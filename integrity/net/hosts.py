@@ -13,3 +13,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def tcp_multiaddr(host: str, port: int) -> str:
+    """A host and a port as a multiaddr begins: /ip4/…/tcp/…, /ip6/…, or /dns/… for a name."""
+    try:
+        kind = f"ip{ipaddress.ip_address(host).version}"
+    except ValueError:
+        kind = "dns"
+    return f"/{kind}/{host}/tcp/{port}"

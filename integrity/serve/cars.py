@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from integrity.core.anycid import AnyCid
 from integrity.core.car import car_portions
 from integrity.core.cid import DAG_PB
-from integrity.core.dag import BlockMissing, Expect, Load, Scope, Visited, Walk, is_outside, resolve
+from integrity.core.dag import Expect, Load, Scope, Visited, Walk, is_outside, resolve
 from integrity.errors import FormatError
 from integrity.serve.asking import Asked, Refused
-
-Read = Callable[[AnyCid], bytes | None]
-"""Gives the block of a CID, checked, or None."""
-
-
-def checked_load(read: Read) -> Load:
-    """A :data:`Load` of blocks inside CIDs and of those that ``read`` gives."""
-
-    def load(cid: AnyCid) -> bytes:
-        inlined = cid.inlined
-        block = read(cid) if inlined is None else inlined
-        if block is None:
-            raise BlockMissing(cid)
-        return block
-
-    return load
 
 
 class CarAnswer:

@@ -17,12 +17,12 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from integrity.core.anycid import AnyCid, parse_any_cid
-from integrity.core.dag import BlockMissing, NoSuchPath
+from integrity.core.dag import BlockMissing, NoSuchPath, checked_load
 from integrity.errors import FormatError, IntegrityError
 from integrity.serve.answering import CORS, etag, headers, is_known, span_of, text
 from integrity.serve.asking import RAW, Asked, Refused, parse, parse_root
 from integrity.serve.budget import Budget
-from integrity.serve.cars import CarAnswer, checked_load
+from integrity.serve.cars import CarAnswer
 from integrity.serve.denying import Denylist
 from integrity.serve.guard import Guards
 from integrity.serve.hosts import Hosts

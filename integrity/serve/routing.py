@@ -6,7 +6,6 @@ https://specs.ipfs.tech/routing/http-routing-v1/
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import libipld
 
 from integrity.errors import UsageError
+from integrity.net.hosts import tcp_multiaddr
 
 PROTOCOL = "transport-ipfs-gateway-http"
 """The multicodec's name for what a trustless gateway speaks."""
@@ -75,8 +75,4 @@ def multiaddr(url: str) -> str:
             f"{url!r} is not the URL of a server",
             next="Name it as https://files.example.org, without a path.",
         )
-    try:
-        kind = f"ip{ipaddress.ip_address(host).version}"
-    except ValueError:
-        kind = "dns"
-    return f"/{kind}/{host}/tcp/{port}" + ("/tls/http" if parts.scheme == "https" else "/http")
+    return tcp_multiaddr(host, port) + ("/tls/http" if parts.scheme == "https" else "/http")

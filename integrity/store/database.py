@@ -13,7 +13,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,49 +20,13 @@ from integrity.core.manifest import FileEntry, Header
 from integrity.core.pieces import PIECE_SIZE, piece_length, split_digests
 from integrity.errors import StoreError
 from integrity.store import schema
+from integrity.store.entries import Place, StoredImport, StoredRelease
 
 _T = TypeVar("_T")
 
 _BATCH = 4096
 _WAIT_SECONDS = 30.0
 _CACHE = 16 << 20  # digests come in no order: with SQLite's 2 MiB each would cost a page
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a block should stand: bytes [offset, offset + length) of a file."""
-
-    path: bytes
-    offset: int
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRelease:
-    """A release this store can serve; ``folder`` is where its files are."""
-
-    manifest: bytes
-    chain_id: int
-    publisher: str
-    package: str
-    version: str
-    content: bytes
-    folder: bytes
-    files: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoredImport:
-    """A CAR file that was imported; ``roots`` are binary CIDs one after another, ``size`` is that of
-    the store's own copy in bytes.
-    """
-
-    id: int
-    name: str
-    roots: bytes
-    blocks: int
-    size: int
 
 
 class Store:

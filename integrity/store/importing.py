@@ -17,7 +17,8 @@ from integrity.core.car import CarReader, Read, Section, car_header, car_section
 from integrity.disk.system import sync_directory
 from integrity.errors import BlockMismatch, DiskError, FormatError, StoreError, StoreFull
 from integrity.ports import Progress, Report
-from integrity.store.database import Store, StoredImport
+from integrity.store.database import Store
+from integrity.store.entries import StoredImport
 
 _ENTRY = struct.Struct("<BQI")
 _SEEN = 1 << 20

@@ -19,7 +19,8 @@ import xxhash
 from integrity.core.anycid import AnyCid, is_key_of
 from integrity.core.dagpb import BLOCK_LIMIT
 from integrity.disk.system import Signature, open_read, read_from, signature
-from integrity.store.database import Place, Store
+from integrity.store.database import Store
+from integrity.store.entries import Place
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")

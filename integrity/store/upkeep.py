@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from integrity.core.anycid import is_key_of
-from integrity.core.cid import DAG_PB
-from integrity.core.dagpb import parse_node
+from integrity.core.anycid import any_cid, is_key_of
+from integrity.core.cid import DAG_PB, Cid
+from integrity.core.dag import links_of
 from integrity.core.pieces import split_digests
 from integrity.core.reading import manifest_leaves
 from integrity.disk.system import open_read, read_from
 from integrity.errors import FormatError
 from integrity.ports import Progress, Report
-from integrity.store.database import Place, Store, StoredImport, StoredRelease
+from integrity.store.database import Store
+from integrity.store.entries import Place, StoredImport, StoredRelease
 
 MISSING, CHANGED = "missing", "changed"
 
@@ -122,13 +123,13 @@ def _needed(store: Store, node: Callable[[bytes], bytes | None]) -> Iterator[byt
         with contextlib.suppress(FormatError):
             leaves = manifest_leaves(node(release.manifest) or b"")
             yield from () if leaves is None else split_digests(leaves[1])
-        waiting = [release.content]
+        waiting = [any_cid(Cid(DAG_PB, release.content))]
         while waiting:
-            digest = waiting.pop()
-            yield digest
+            cid = waiting.pop()
+            yield cid.key
             with contextlib.suppress(FormatError):
-                links, _ = parse_node(node(digest) or b"")
-                waiting += [link.cid[4:] for link in links if link.cid[1] == DAG_PB]
+                below = links_of(cid, node(cid.key) or b"")
+                waiting += [link for link in below if link.codec == DAG_PB]
 
 
 def _sweep(store: Store) -> int:

@@ -12,10 +12,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 
 import urllib3
+
+from integrity.testing.threaded import ThreadedServer
 
 _HONEST = 20
 
@@ -54,7 +55,7 @@ def after(count: int, act: Act) -> Act:
     return acting
 
 
-class LyingSource:
+class LyingSource(ThreadedServer):
     """Use as a context manager; ``url`` is where it listens, on loopback."""
 
     def __init__(self, upstream: str, act: Act = flip) -> None:
@@ -62,30 +63,7 @@ class LyingSource:
         self.asked: list[str] = []
         self._upstream = upstream.rstrip("/")
         self._pool = urllib3.PoolManager(retries=False)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        # A short poll: every server of every test waits this long when it ends.
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> LyingSource:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._pool.clear()
+        super().__init__(self._handler())
 
     def answer(self, path: str) -> Answer:
         """What a request for ``path`` is answered with."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import urllib3
+
+from integrity.testing.threaded import ThreadedServer
 
 Call = dict[str, Any]
 """One JSON-RPC request object."""
@@ -64,7 +64,7 @@ def plain(answer: object) -> Reply:
     return Reply([body], 200, {"Content-Type": "application/json"}, len(body))
 
 
-class LyingRpc:
+class LyingRpc(ThreadedServer):
     """Use as a context manager; ``url`` is where it listens, on loopback.
 
     ``asked`` has every call in the order they came, ``posts`` how many came in each request, and
@@ -80,29 +80,7 @@ class LyingRpc:
         self.paths: list[str] = []
         self._upstream = upstream
         self._pool = urllib3.PoolManager(retries=False)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.01,), daemon=True
-        )
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> LyingRpc:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._pool.clear()
+        super().__init__(self._handler())
 
     def methods(self) -> list[str]:
         """The methods asked for, in order."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 
 import urllib3
+
+from integrity.testing.threaded import ThreadedServer
 
 
 @dataclass(slots=True)
@@ -40,35 +40,18 @@ def of_command(command: str, change: Callable[[Answer], Answer]) -> Act:
     return act
 
 
-class LyingDaemon:
+class LyingDaemon(ThreadedServer):
     """Use as a context manager; ``api`` is where it listens."""
 
     def __init__(self, upstream: str, act: Act = honest) -> None:
         self.act = act
         self.asked: list[str] = []
         self._upstream = upstream
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
+        super().__init__(self._handler())
 
     @property
     def api(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> LyingDaemon:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        return self.url
 
     def _forward(self, path: str, body: bytes, kind: str | None) -> Answer:
         headers = {"content-type": kind} if kind else {}

@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from integrity.core.anycid import AnyCid
 from integrity.core.cid import raw_cid
 from integrity.disk.building import Naming, ReleaseBuilder
 from integrity.home import Home
 from integrity.store.database import Store
 
 MIB = 1 << 20
+SECONDS = 20
+"""How long something may take before a test takes it for not happening."""
+
 PUBLISHER = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 
 
@@ -44,6 +49,21 @@ def put(home: Home, folder: Path, files: Mapping[str, bytes]) -> bytes:
 def url_of(data: bytes) -> str:
     """The path by which a block of these bytes is asked for."""
     return f"/ipfs/{raw_cid(hashlib.sha256(data).digest())}?format=raw"
+
+
+def raw(cid: AnyCid) -> str:
+    """The path by which a block is asked for."""
+    return f"/ipfs/{cid}?format=raw"
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    """Wait for something that happens by itself; whether it did."""
+    waiting = threading.Event()
+    for _ in range(SECONDS * 20):
+        if condition():
+            return True
+        waiting.wait(0.05)
+    return False
 
 
 def rewrite_with_old_times(path: Path, data: bytes) -> None:

@@ -8,7 +8,7 @@ import random
 import select
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from integrity.core.anycid import AnyCid, cid_of
+from integrity.core.anycid import cid_of
 from integrity.core.cid import RAW
 from integrity.home import Home
 from integrity.serve.budget import Budget
@@ -25,10 +25,7 @@ from integrity.serve.running import Serving
 from integrity.testing.serving import ServedHome
 
 from .dags import Dag, car_of, dechunked
-from .helpers import MIB, Reply, ask, connect, pattern, receive, send
-
-SECONDS = 20
-"""How long something may take before a test takes it for not happening."""
+from .helpers import MIB, Reply, ask, connect, pattern, raw, receive, send, until
 
 FOR_EVER = 600.0
 """What no test waits for."""
@@ -44,20 +41,6 @@ BLOCKS = [DAG.raw(pattern(BIGGEST, n)) for n in range(8)]
 FILE = DAG.file(*BLOCKS)
 CAR = f"/ipfs/{FILE}?format=car"
 CAR_SIZE = 8 * BIGGEST
-
-
-def raw(cid: AnyCid) -> str:
-    return f"/ipfs/{cid}?format=raw"
-
-
-def until(condition: Callable[[], bool]) -> bool:
-    """Wait for something that happens by itself; whether it did."""
-    waiting = threading.Event()
-    for _ in range(SECONDS * 20):
-        if condition():
-            return True
-        waiting.wait(0.05)
-    return False
 
 
 def kept_open(url: str) -> int:

@@ -11,8 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -30,26 +29,9 @@ from integrity.store.importing import import_car
 from integrity.testing.serving import ServedHome
 
 from .dags import Dag, car_of, cut_car_of, dechunked, field, identity, sections
-from .helpers import MIB, Reply, ask, connect, pattern, put, receive, send
-
-SECONDS = 20
-"""How long something may take before a test takes it for not happening."""
+from .helpers import MIB, SECONDS, Reply, ask, connect, pattern, put, raw, receive, send, until
 
 SECRET = b"what-nobody-published"
-
-
-def raw(cid: AnyCid) -> str:
-    return f"/ipfs/{cid}?format=raw"
-
-
-def until(condition: Callable[[], bool]) -> bool:
-    """Wait for something that happens by itself; whether it did."""
-    waiting = threading.Event()
-    for _ in range(SECONDS * 20):
-        if condition():
-            return True
-        waiting.wait(0.05)
-    return False
 
 
 # --- 47: nothing but what was published or imported ----------------------------------------------

@@ -35,7 +35,8 @@ from integrity.errors import (
 )
 from integrity.ports import Progress
 from integrity.store import importing, schema
-from integrity.store.database import Store, StoredImport
+from integrity.store.database import Store
+from integrity.store.entries import StoredImport
 from integrity.store.importing import Imported, decode_roots, import_car
 from integrity.store.reading import BlockReader
 

@@ -11,7 +11,7 @@ from integrity_cli import output
 from integrity_cli.options import Json, session
 
 if TYPE_CHECKING:
-    from integrity.store.database import StoredImport, StoredRelease
+    from integrity.store.entries import StoredImport, StoredRelease
     from integrity.store.upkeep import Fault
 
 app = typer.Typer(
