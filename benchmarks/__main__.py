@@ -1,4 +1,4 @@
-"""Run every group, print the table, and keep it in docs/performance.md."""
+"""Run groups of measurements, print their tables, and keep them in docs/performance.md."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import argparse
 import datetime as dt
 import os
 import platform
-import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.groups import disk, fetching, publishing, serving, starting
 from benchmarks.measuring import Row
-from benchmarks.rows import Bench, first_get, large_file, many_files, starting
+from benchmarks.setting import Bench
+from tests.live.kubos import find_ipfs
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "performance.md"
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 GROUPS = {
-    "large": large_file,
-    "many": many_files,
-    "get": first_get,
-    "start": starting,
+    "large": disk.large_file,
+    "many": disk.many_files,
+    "tree": publishing.tree,
+    "ipfs": publishing.into_ipfs,
+    "serve": serving.serve,
+    "get": fetching.first_get,
+    "start": starting.starting,
 }
 
 
@@ -46,22 +48,13 @@ def machine() -> str:
     )
 
 
-def write(rows: list[Row], where: str) -> None:
-    text = DOCUMENT.read_text()
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    body = f"{BEGIN}\n{machine()}, {where}.\n\n{table(rows)}\n{END}"
+def write(group: str, rows: list[Row], where: str) -> None:
+    """Put the table between the group's two marks, which the document has already."""
+    begin, end = f"<!-- {group}: begin -->", f"<!-- {group}: end -->"
+    head, _, rest = DOCUMENT.read_text().partition(begin)
+    _, _, tail = rest.partition(end)
+    body = f"{begin}\n{machine()}, {where}.\n\n{table(rows)}\n{end}"
     DOCUMENT.write_text(head + body + tail)
-
-
-def kubo() -> Path:
-    built = ROOT / "build" / "ipfs"
-    found = str(built) if built.exists() else shutil.which("ipfs")
-    if not found:
-        sys.exit("no ipfs to measure against: run `make kubo` first")
-    version = subprocess.run([found, "version"], capture_output=True, text=True, check=True)
-    print(version.stdout.strip())
-    return Path(found)
 
 
 def main() -> None:
@@ -74,16 +67,15 @@ def main() -> None:
     )
     given = parser.parse_args()
     base = given.work or (Path("/dev/shm") if Path("/dev/shm").is_dir() else None)
-    ipfs = kubo()
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="integrity-bench-", dir=base) as folder:
-        bench = Bench(Path(folder), ipfs, given.rounds, given.scale)
-        for name in given.groups or GROUPS:
-            for row in GROUPS[name](bench):
+    print(subprocess.check_output([find_ipfs(), "version"], text=True).strip())
+    for name in given.groups or GROUPS:
+        with tempfile.TemporaryDirectory(prefix="integrity-bench-", dir=base) as folder:
+            rows: list[Row] = []
+            for row in GROUPS[name](Bench(Path(folder), given.rounds, given.scale)):
                 print(table([row]).splitlines()[-1], flush=True)
                 rows.append(row)
-    if not given.groups and given.scale == 1:
-        write(rows, f"in {'memory (tmpfs)' if str(base) == '/dev/shm' else base}")
+        if given.scale == 1:
+            write(name, rows, f"in {'memory (tmpfs)' if str(base) == '/dev/shm' else base}")
 
 
 if __name__ == "__main__":

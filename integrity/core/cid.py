@@ -21,6 +21,7 @@ DIGEST_SIZE = 32
 _DIGEST_HEX = re.compile(r"[0-9a-f]{64}")
 _BASE32 = re.compile(r"b[a-z2-7]+")
 _CID_SIZE = 36
+_HEADS = {codec: bytes((1, codec, SHA2_256, DIGEST_SIZE)) for codec in (RAW, DAG_PB)}
 
 
 class Cid(NamedTuple):
@@ -30,7 +31,7 @@ class Cid(NamedTuple):
     digest: bytes
 
     def __bytes__(self) -> bytes:
-        return bytes((1, self.codec, SHA2_256, DIGEST_SIZE)) + self.digest
+        return _HEADS[self.codec] + self.digest
 
     def __str__(self) -> str:
         return "b" + base64.b32encode(bytes(self)).decode("ascii").lower().rstrip("=")

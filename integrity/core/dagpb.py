@@ -38,8 +38,9 @@ def varint(value: int) -> bytes:
 
 def encode_link(cid: bytes, name: bytes, tsize: int) -> bytes:
     """One PBLink as it stands in its node; ``cid`` is the 36 binary bytes."""
-    body = b"\x0a\x24" + cid + b"\x12" + varint(len(name)) + name + b"\x18" + varint(tsize)
-    return b"\x12" + varint(len(body)) + body
+    length, size = varint(len(name)), varint(tsize)
+    whole = varint(40 + len(length) + len(name) + len(size))
+    return b"\x12%b\x0a\x24%b\x12%b%b\x18%b" % (whole, cid, length, name, size)
 
 
 def encode_node(links: Iterable[bytes], data: bytes) -> bytes:

@@ -28,6 +28,7 @@ _CID_SIZE = 36
 _TSIZE_SIZE = 8
 _HASH_SIZE = 8
 _TAIL = _CID_SIZE + _TSIZE_SIZE
+_FOLD, _FOLDED, _UNFOLDED = b"\0", b"\1", b"\2"
 
 
 class TreeBuilder:
@@ -81,7 +82,12 @@ class TreeBuilder:
 
 
 class _Directory:
-    """The entries of one open directory: by name while it is small, by hash once it is sharded."""
+    """The entries of one open directory: by name while it is small, by hash once it is sharded.
+
+    Names collide when their folded forms are the same; then at least one of them is not its own
+    folded form. Each such one is put down a second time, under the hash of its folded form, which is
+    where it meets whatever it collides with.
+    """
 
     def __init__(self, name: str, scratch: Scratch) -> None:
         self.name = name
@@ -90,13 +96,12 @@ class _Directory:
         self._link_sizes = 0
         self._below = 0
         self._by_hash: ExternalSorter | None = None
-        self._by_fold: ExternalSorter | None = None
 
     def add(self, name: str, node: Node) -> None:
         raw = name.encode()
         self._below += node.tsize
         if self._by_hash is not None:
-            self._add_sharded(raw, bytes(node.cid), node.tsize)
+            _put(self._by_hash, raw, bytes(node.cid), node.tsize)
             return
         link = encode_link(bytes(node.cid), raw, node.tsize)
         # NUL sorts below every byte of a name, so these sort as their names do.
@@ -107,59 +112,67 @@ class _Directory:
 
     def _shard(self) -> None:
         self._by_hash = ExternalSorter(self._scratch)
-        self._by_fold = ExternalSorter(self._scratch)
         small, self._small = self._small, []
         for record in small:
             raw, _, link = record.partition(b"\0")
             cid, _, tsize = decode_link(link)
-            self._add_sharded(raw, bytes(cid), tsize)
-
-    def _add_sharded(self, raw: bytes, cid: bytes, tsize: int) -> None:
-        assert self._by_hash is not None
-        assert self._by_fold is not None
-        tail = cid + tsize.to_bytes(_TSIZE_SIZE, "big")
-        self._by_hash.add(name_hash(raw) + raw + tail)
-        self._by_fold.add(_folded(raw) + b"\0" + raw)
+            _put(self._by_hash, raw, bytes(cid), tsize)
 
     def finish(self, prefix: str, emit: Emit) -> Node:
-        if self._by_hash is None or self._by_fold is None:
-            self._small.sort()
-            names = [record[: record.index(0)] for record in self._small]
-            # The common case needs no sorting: as many folded names as names.
-            if len({_folded(name) for name in names}) < len(names):
-                _refuse_collisions(sorted(_folded(name) + b"\0" + name for name in names), prefix)
-            links = [
-                record[len(name) + 1 :] for record, name in zip(self._small, names, strict=True)
-            ]
-            return directory_node(links, self._below, emit)
-        _refuse_collisions(self._by_fold, prefix)
-        return sharded_directory_node(_hashed(self._by_hash), emit)
+        if self._by_hash is not None:
+            return sharded_directory_node(_entries(self._by_hash, prefix), emit)
+        self._small.sort()
+        names = [record[: record.index(0)] for record in self._small]
+        # The common case in one step: as many folded names as names.
+        if len({_folded(name) for name in names}) < len(names):
+            folds: dict[bytes, bytes] = {}
+            for name in names:
+                _note(folds, _folded(name), name, prefix)
+        links = [record[len(name) + 1 :] for record, name in zip(self._small, names, strict=True)]
+        return directory_node(links, self._below, emit)
 
 
-def _hashed(records: ExternalSorter) -> Iterator[tuple[bytes, bytes, bytes, int]]:
+def _put(records: ExternalSorter, raw: bytes, cid: bytes, tsize: int) -> None:
+    folded = _folded(raw)
+    kind = _FOLDED if folded == raw else _UNFOLDED
+    records.add(name_hash(raw) + kind + raw + cid + tsize.to_bytes(_TSIZE_SIZE, "big"))
+    if folded != raw:
+        records.add(name_hash(folded) + _FOLD + raw)
+
+
+def _entries(records: Iterable[bytes], prefix: str) -> Iterator[tuple[bytes, bytes, bytes, int]]:
+    """The entries of a sharded directory by their hashes; raises NameCollision."""
+    at = b""
+    folds: dict[bytes, bytes] = {}
     for record in records:
-        yield (
-            record[:_HASH_SIZE],
-            record[_HASH_SIZE:-_TAIL],
-            record[-_TAIL:-_TSIZE_SIZE],
-            int.from_bytes(record[-_TSIZE_SIZE:], "big"),
-        )
+        hashed, kind = record[:_HASH_SIZE], record[_HASH_SIZE]
+        if hashed != at:
+            at = hashed
+            folds.clear()
+        if kind == _FOLD[0]:
+            name = record[_HASH_SIZE + 1 :]
+            _note(folds, _folded(name), name, prefix)
+            continue
+        name = record[_HASH_SIZE + 1 : -_TAIL]
+        # An unfolded name is met by its equals alone here; no name has a NUL.
+        _note(folds, name if kind == _FOLDED[0] else b"\0" + name, name, prefix)
+        tsize = int.from_bytes(record[-_TSIZE_SIZE:], "big")
+        yield hashed, name, record[-_TAIL:-_TSIZE_SIZE], tsize
+
+
+def _note(folds: dict[bytes, bytes], folded: bytes, name: bytes, prefix: str) -> None:
+    """Note a name under its folded form; NameCollision when there is one already."""
+    other = folds.get(folded)
+    if other is None:
+        folds[folded] = name
+        return
+    paths = sorted((prefix + name.decode(), prefix + other.decode()))
+    if name == other:
+        message = f"the path {paths[0]!r} is a file and a folder at once"
+    else:
+        message = f"the paths {paths[0]!r} and {paths[1]!r} differ only in case or Unicode form"
+    raise NameCollision(message, evidence={"paths": paths})
 
 
 def _folded(raw: bytes) -> bytes:
     return raw.lower() if raw.isascii() else fold(raw.decode()).encode()
-
-
-def _refuse_collisions(records: Iterable[bytes], prefix: str) -> None:
-    """Refuse two entries of one directory whose folded names, which lead the records, are equal."""
-    last, last_name = None, b""
-    for record in records:
-        folded, name = record.split(b"\0")
-        if folded == last:
-            one, other = prefix + last_name.decode(), prefix + name.decode()
-            if one == other:
-                message = f"the path {one!r} is a file and a folder at once"
-            else:
-                message = f"the paths {one!r} and {other!r} differ only in case or Unicode form"
-            raise NameCollision(message, evidence={"paths": [one, other]})
-        last, last_name = folded, name

@@ -27,6 +27,8 @@ _RAW_PREFIX = bytes((1, RAW, SHA2_256, DIGEST_SIZE))
 _DAG_PREFIX = bytes((1, DAG_PB, SHA2_256, DIGEST_SIZE))
 _DIRECTORY_DATA = b"\x08\x01"
 _HASH_SIZE = 8
+_INDEXES = [b"%02X" % index for index in range(256)]
+_BITS = [1 << index for index in range(256)]
 
 Emit = Callable[[bytes, bytes], None]
 """Takes each node's (digest, block) as it is made, children before their parent."""
@@ -115,7 +117,8 @@ def _finish(links: list[bytes], data: bytes, below: int, emit: Emit) -> Node:
 
 def name_hash(name: bytes) -> bytes:
     """The eight bytes by which a sharded directory places a name (murmur3-x64-64, big-endian)."""
-    return mmh3.hash64(name, 0, True, signed=False)[0].to_bytes(_HASH_SIZE, "big")
+    low: bytes = mmh3.mmh3_x64_128_digest(name, 0)[_HASH_SIZE - 1 :: -1]
+    return low
 
 
 class _Shard:
@@ -127,8 +130,8 @@ class _Shard:
         self.below = 0
 
     def add(self, index: int, name: bytes, cid: bytes, tsize: int) -> None:
-        self.links.append(encode_link(cid, b"%02X" % index + name, tsize))
-        self.bitfield |= 1 << index
+        self.links.append(encode_link(cid, _INDEXES[index] + name, tsize))
+        self.bitfield |= _BITS[index]
         self.below += tsize
 
     def finish(self, emit: Emit) -> Node:
@@ -147,15 +150,19 @@ def sharded_directory_node(
     """
     open_shards = [_Shard()]
     item = next(items, None)
+    number = 0 if item is None else int.from_bytes(item[0], "big")
     while item is not None:
         hashed, name, cid, tsize = item
         item = next(items, None)
-        shared = 0 if item is None else _common(hashed, item[0])
-        if item is not None and shared == _HASH_SIZE:
-            raise NameCollision(
-                f"the names {name!r} and {item[1]!r} share a 64-bit hash; "
-                "IPFS cannot hold both in one sharded directory"
-            )
+        shared = 0
+        if item is not None:
+            last, number = number, int.from_bytes(item[0], "big")
+            shared = _HASH_SIZE - ((last ^ number).bit_length() + 7) // 8
+            if shared == _HASH_SIZE:
+                raise NameCollision(
+                    f"the names {name!r} and {item[1]!r} share a 64-bit hash; "
+                    "IPFS cannot hold both in one sharded directory"
+                )
         while len(open_shards) <= shared:
             open_shards.append(_Shard())
         open_shards[-1].add(hashed[len(open_shards) - 1], name, cid, tsize)
@@ -163,10 +170,3 @@ def sharded_directory_node(
             node = open_shards.pop().finish(emit)
             open_shards[-1].add(hashed[len(open_shards) - 1], b"", bytes(node.cid), node.tsize)
     return open_shards[0].finish(emit)
-
-
-def _common(a: bytes, b: bytes) -> int:
-    for i in range(_HASH_SIZE):
-        if a[i] != b[i]:
-            return i
-    return _HASH_SIZE

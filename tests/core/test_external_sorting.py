@@ -11,9 +11,11 @@ from .releases import MemoryScratch
 from .unhurried import given
 
 
-@given(st.lists(st.binary(max_size=12)), st.integers(1, 7))
-def test_records_come_back_sorted_whatever_was_spilled(records: list[bytes], limit: int) -> None:
-    sorter = ExternalSorter(MemoryScratch(), limit)
+@given(st.lists(st.binary(max_size=12)), st.integers(1, 7), st.integers(2, 4))
+def test_records_come_back_sorted_whatever_was_spilled(
+    records: list[bytes], limit: int, fan_in: int
+) -> None:
+    sorter = ExternalSorter(MemoryScratch(), limit, fan_in)
     for record in records:
         sorter.add(record)
     assert list(sorter) == sorted(records)
@@ -32,8 +34,20 @@ def test_no_more_than_the_limit_is_held() -> None:
     scratch = MemoryScratch()
     sorter = ExternalSorter(scratch, limit=3)
     for n in range(8):
+        held = len(scratch.held)
         sorter.add(b"%d" % n)
-        assert len(scratch.held) == (n + 1) // 3 * 3 * (4 + 1)
+        assert (len(scratch.held) > held) == (n % 3 == 2)
+
+
+def test_runs_are_merged_before_there_are_too_many() -> None:
+    """Few frames are in memory at a time, however many records there are."""
+    sorter = ExternalSorter(MemoryScratch(), limit=4, fan_in=3)
+    records = [b"%06d" % (n * 7919 % 1000) for n in range(1000)]
+    for record in records:
+        sorter.add(record)
+    assert list(sorter) == sorted(records)
+    runs = [run for level in sorter._runs for run in level]
+    assert len(runs) <= 2 * 6  # two of each length at most: 3 ** 6 is more than the 250 written
 
 
 class ShortScratch(MemoryScratch):

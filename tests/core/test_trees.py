@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from integrity.core import tree as tree_module
 from integrity.core import unixfs
 from integrity.core.cid import DAG_PB, RAW, Cid
+from integrity.core.paths import fold
 from integrity.core.pieces import PIECE_SIZE
 from integrity.core.sorting import ExternalSorter
 from integrity.core.tree import TreeBuilder
@@ -236,6 +238,36 @@ def test_colliding_names_are_found_in_a_sharded_directory_that_spilled(
     with pytest.raises(NameCollision) as caught:
         build(sorted([*names, f"00007-{'x' * 59}X"]))
     assert len(caught.value.evidence["paths"]) == 2
+
+
+@given(
+    st.sets(
+        st.text(
+            st.sampled_from("aAbB\u00e9\u00c9\u03c3\u03c2\u03a3\u01f0\u0345"),
+            min_size=1,
+            max_size=2,
+        )
+        .map(lambda name: unicodedata.normalize("NFC", name))
+        .filter(lambda name: name.isascii() or not unicodedata.combining(name[0])),
+        max_size=8,
+    )
+)
+def test_a_sharded_directory_refuses_the_names_that_a_plain_one_refuses(names: set[str]) -> None:
+    listed = sorted(names, key=str.encode)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree_module, "SHARD_THRESHOLD", 0)
+        if len({fold(name) for name in names}) == len(names):
+            build(listed)
+        else:
+            with pytest.raises(NameCollision):
+                build(listed)
+
+
+def test_a_file_that_is_a_folder_is_found_in_a_sharded_directory() -> None:
+    for name in ("a", "A"):
+        paths = [name, f"{name}-", f"{name}/b", *(f"x{n:05}-{'y' * 60}" for n in range(3000))]
+        with pytest.raises(NameCollision, match="at once"):
+            build(paths)
 
 
 # --- threat 22 -----------------------------------------------------------------------------------

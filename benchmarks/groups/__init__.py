@@ -1,0 +1,1 @@
+"""Each module measures one group of rows."""
