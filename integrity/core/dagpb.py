@@ -25,6 +25,9 @@ class Link(NamedTuple):
     tsize: int
 
 
+_USUAL_LINK = 42
+
+
 @functools.lru_cache(1 << 14)
 def varint(value: int) -> bytes:
     """Unsigned LEB128, the shortest form."""
@@ -100,6 +103,21 @@ def decode_link(encoded: bytes) -> Link:
 
 
 def _parse_link(body: bytes) -> LooseLink:
+    return _usual_link(body) or _any_link(body)
+
+
+def _usual_link(body: bytes) -> LooseLink | None:
+    """A link as nearly all are written: a CID of 36 bytes, a name of fewer than 128, a size."""
+    if len(body) < _USUAL_LINK or body[:2] != b"\x0a\x24" or body[38] != 0x12:
+        return None
+    end = 40 + body[39]
+    if body[39] > 0x7F or end >= len(body) or body[end] != 0x18:
+        return None
+    tsize, stop = read_varint(body, end + 1)
+    return LooseLink(body[2:38], body[40:end], tsize) if stop == len(body) else None
+
+
+def _any_link(body: bytes) -> LooseLink:
     listed = list(fields(body))
     parts = dict(listed)
     if len(parts) != len(listed):

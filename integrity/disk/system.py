@@ -133,6 +133,24 @@ else:
         return bytes(buffer[: read_at(fd, memoryview(buffer), offset)])
 
 
+if hasattr(os, "RWF_NOWAIT"):
+
+    def read_from_memory(fd: int, buffer: memoryview, offset: int) -> bool:
+        """Fill the buffer from ``offset`` if the system has all of it in memory, without waiting for
+        a disk -> whether it has. False where that cannot be told: network file systems, tmpfs.
+        """
+        try:
+            return os.preadv(fd, [buffer], offset, os.RWF_NOWAIT) == len(buffer)
+        except OSError:
+            return False
+
+else:
+
+    def read_from_memory(fd: int, buffer: memoryview, offset: int) -> bool:  # noqa: ARG001
+        """Whether the system could be asked what it has in memory: not here."""
+        return False
+
+
 def sync_file_system(path: str) -> None:
     """Make everything written on the file system of ``path`` durable; raises OSError."""
     if sys.platform == "linux":

@@ -129,7 +129,7 @@ class Gateway:
 
     async def _raw(self, request: web.Request, asked: Asked) -> web.StreamResponse:
         tag = etag(asked)
-        block = await self._off(lambda: checked_load(self._read)(asked.cid))
+        block = await self._block(asked.cid)
         named = headers(request, asked)
         if is_known(request, tag):
             return web.Response(status=304, headers=named)
@@ -152,6 +152,12 @@ class Gateway:
                 await self._send_slowly(request, response, asked.cid, range(first, first + length))
         await response.write_eof()
         return response
+
+    async def _block(self, cid: AnyCid) -> bytes | memoryview:
+        at_once = None if self._denylist.status(cid) else self._reader.read_at_once(cid.key)
+        if at_once is not None:
+            return at_once
+        return await self._off(lambda: checked_load(self._read)(cid))
 
     async def _send_slowly(
         self, request: web.Request, response: web.StreamResponse, cid: AnyCid, span: range

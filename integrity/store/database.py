@@ -318,6 +318,7 @@ class Store:
 
 
 _PIECE = "path, number, size FROM piece JOIN file ON file.id = piece.file"
+_NO_NUMBER = "a number that is none"
 _BLOCK = "name, offset, length FROM block JOIN import ON id = import"
 
 
@@ -330,18 +331,15 @@ def _above(path: bytes) -> Iterator[bytes]:
 
 
 def _piece_place(path: bytes, number: int, size: int) -> Place:
-    _numbers(number, size)
+    if type(number) is not int or type(size) is not int:
+        raise TypeError(_NO_NUMBER)
     return Place(path, number * PIECE_SIZE, piece_length(size, number))
 
 
 def _block_place(folder: Path, name: str, offset: int, length: int) -> Place:
-    _numbers(offset, length)
+    if type(offset) is not int or type(length) is not int:
+        raise TypeError(_NO_NUMBER)
     return Place(os.fsencode(folder / name), offset, length)
-
-
-def _numbers(*values: object) -> None:
-    if not all(type(value) is int for value in values):
-        raise TypeError("a number that is none")
 
 
 def _batches(items: Iterable[_T]) -> Iterator[list[_T]]:

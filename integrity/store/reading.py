@@ -12,13 +12,14 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import xxhash
 
 from integrity.core.anycid import AnyCid, is_key_of
 from integrity.core.dagpb import BLOCK_LIMIT
-from integrity.disk.system import Signature, open_read, read_from, signature
+from integrity.disk.system import Signature, open_read, read_from, read_from_memory, signature
 from integrity.store.database import Store
 from integrity.store.entries import Place
 
@@ -29,11 +30,19 @@ _LARGE = 16 << 10
 """Bytes from which a checksum is worth remembering; smaller blocks are simply hashed again."""
 
 _REMEMBERED = 1 << 18
-"""Blocks, in 200 bytes each: a quarter of a tebibyte of pieces."""
+"""Blocks, in 250 bytes each: a quarter of a tebibyte of pieces."""
 
 _WRONG_REMEMBERED = 1 << 14
 _TOGETHER = 128
 _SETTLED_NS = 1_000_000_000
+
+
+@dataclass(slots=True)
+class _Checked:
+    """A block that was right: its checksum, and whether it can be read at once from then on."""
+
+    checksum: bytes
+    is_quick: bool = False
 
 
 class BlockReader:
@@ -43,7 +52,7 @@ class BlockReader:
         self._store = store
         self._lock = threading.Lock()
         self._seed = int.from_bytes(os.urandom(8), "big")
-        self._checksums: dict[bytes, bytes] = {}
+        self._checked: dict[bytes, _Checked] = {}
         self._wrong: dict[tuple[bytes, bytes, int], Signature] = {}
 
     def read(self, key: bytes, places: Sequence[Place] = ()) -> bytes | None:
@@ -58,6 +67,32 @@ class BlockReader:
         if node is not None and self._is_right(key, node):
             return node
         return self._read_places(key, self._store.places(key))
+
+    def read_at_once(self, key: bytes) -> memoryview | None:
+        """The same for who must not be kept waiting, and None when that takes a disk, much hashing,
+        or a file system that may not answer: then :meth:`read` has to be asked.
+
+        So it gives what was read before, and is in the system's memory still.
+        """
+        known = self._checked.get(key)
+        if known is None or not known.is_quick:
+            return None
+        for place in self._store.places(key):
+            if place.length > BLOCK_LIMIT:
+                continue
+            buffer = memoryview(bytearray(place.length))
+            try:
+                fd = open_read(place.path, follow=True)
+                try:
+                    if not read_from_memory(fd, buffer, place.offset):
+                        continue
+                finally:
+                    os.close(fd)
+            except OSError:
+                continue
+            if self._checksum(buffer) == known.checksum:
+                return buffer
+        return None
 
     def _read_places(self, key: bytes, places: Sequence[Place]) -> bytes | None:
         for place in places:
@@ -86,6 +121,7 @@ class BlockReader:
                     return None
                 block = read_from(fd, place.length, place.offset)
                 if len(block) == place.length and self._is_right(key, block):
+                    self._note_speed(key, fd, place.offset)
                     return block
                 info = os.fstat(fd)
             finally:
@@ -100,13 +136,23 @@ class BlockReader:
     def _is_right(self, key: bytes, block: bytes) -> bool:
         if len(block) < _LARGE:
             return is_key_of(key, block)
-        checksum = xxhash.xxh3_128_digest(block, self._seed)
-        if self._checksums.get(key) == checksum:
+        checksum = self._checksum(block)
+        known = self._checked.get(key)
+        if known is not None and known.checksum == checksum:
             return True
         if not is_key_of(key, block):
             return False
-        self._remember(self._checksums, key, checksum, _REMEMBERED)
+        self._remember(self._checked, key, _Checked(checksum), _REMEMBERED)
         return True
+
+    def _checksum(self, block: bytes | memoryview) -> bytes:
+        return xxhash.xxh3_128_digest(block, self._seed)
+
+    def _note_speed(self, key: bytes, fd: int, offset: int) -> None:
+        """What was read just now must be in memory, if this system tells it of this file."""
+        known = self._checked.get(key)
+        if known is not None and not known.is_quick:
+            known.is_quick = read_from_memory(fd, memoryview(bytearray(1)), offset)
 
     def _remember(self, where: dict[_K, _V], key: _K, value: _V, limit: int) -> None:
         with self._lock:

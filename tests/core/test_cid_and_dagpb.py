@@ -12,9 +12,12 @@ from integrity.core.cid import DAG_PB, RAW, Cid, decode_cid, parse_cid, parse_di
 from integrity.core.dagpb import (
     BLOCK_LIMIT,
     Link,
+    LooseLink,
     decode_node,
     encode_link,
     encode_node,
+    fields,
+    parse_node,
     read_varint,
     varint,
 )
@@ -145,6 +148,36 @@ def test_arbitrary_blocks_raise_nothing_but_malformed(block: bytes) -> None:
         except FormatError:
             continue
         assert plain.field(0x0A, decode_node(block)[1]) in block
+
+
+changed_links = st.builds(
+    lambda link, at, new: link[: at % len(link)] + new + link[at % len(link) + len(new) :],
+    st.builds(
+        lambda name, size: plain.field(0x0A, bytes(raw_cid(bytes(32)))) + plain.field(0x12, name)
+        + b"\x18" + plain.leb128(size),
+        st.binary(max_size=3) | st.binary(min_size=126, max_size=130),
+        st.sampled_from([0, 1, 127, 128, 2**63 - 1]),
+    ),
+    st.integers(0, 300),
+    st.binary(max_size=2),
+)  # fmt: skip
+
+
+@given(changed_links, st.integers(0, 3))
+def test_the_usual_form_of_a_link_is_read_as_any_other(link: bytes, cut: int) -> None:
+    body = link[: len(link) - cut]
+
+    def read(body: bytes) -> LooseLink | None:
+        try:
+            ((link,), _) = parse_node(plain.field(0x12, body))
+        except FormatError:
+            return None
+        return link
+
+    if (found := read(body)) is not None:
+        fields_of = dict(fields(body))
+        assert found == (fields_of[1], fields_of.get(2), fields_of.get(3))
+        assert len(fields_of) == len(list(fields(body)))
 
 
 _HASH, _NAME, _SIZE = plain.field(0x0A, bytes(raw_cid(bytes(32)))), b"\x12\x01n", b"\x18\x05"

@@ -175,6 +175,56 @@ def test_a_file_that_was_wrong_is_given_again_once_it_is_right(
     assert reader.read(piece(TOOL, 0)) == TOOL[:MIB]
 
 
+# --- at once -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["system", "always in memory"])
+def memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """What is in memory, as this system tells it (or does not: tmpfs), and everything; whether it is
+    everything.
+    """
+    everything: bool = request.param != "system"
+
+    def read(fd: int, buffer: memoryview, offset: int) -> bool:
+        return os.preadv(fd, [buffer], offset) == len(buffer)
+
+    if everything:
+        monkeypatch.setattr(reading, "read_from_memory", read)
+    return everything
+
+
+def test_a_block_is_given_at_once_only_after_it_was_read(
+    folder: Path, reader: BlockReader, memory: bool
+) -> None:
+    for index in range(3):
+        data = TOOL[index * MIB : (index + 1) * MIB]
+        assert reader.read_at_once(piece(TOOL, index)) is None
+        assert reader.read(piece(TOOL, index)) == data
+        at_once = reader.read_at_once(piece(TOOL, index))
+        if memory and len(data) == MIB:
+            assert at_once is not None
+        assert at_once is None or bytes(at_once) == data
+    assert reader.read_at_once(digest(b"never stored")) is None
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_threat_45_nothing_else_is_given_at_once(
+    folder: Path, reader: BlockReader, change: Callable[[Path], None], memory: bool
+) -> None:
+    assert reader.read(piece(TOOL, 0)) == TOOL[:MIB]
+    change(folder / "tool")
+    assert reader.read_at_once(piece(TOOL, 0)) is None
+
+
+def test_what_is_removed_is_not_given_at_once(
+    store: Store, folder: Path, reader: BlockReader, memory: bool
+) -> None:
+    assert reader.read(piece(TOOL, 0)) == TOOL[:MIB]
+    store.remove_release(store.releases()[0].manifest)
+    store.collect(lambda _: [])
+    assert reader.read_at_once(piece(TOOL, 0)) is None
+
+
 # --- a database that claims what is not so -----------------------------------------------------
 
 
