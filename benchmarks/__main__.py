@@ -75,7 +75,7 @@ def main() -> None:
                 print(table([row]).splitlines()[-1], flush=True)
                 rows.append(row)
         if given.scale == 1:
-            write(name, rows, f"in {'memory (tmpfs)' if str(base) == '/dev/shm' else base}")
+            write(name, rows, "in memory (tmpfs)" if str(base) == "/dev/shm" else "on a disk")
 
 
 if __name__ == "__main__":

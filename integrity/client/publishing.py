@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from integrity.core.links import Link
 from integrity.core.names import parse_address
 from integrity.core.registry import Block
 from integrity.disk.building import Naming, ReleaseBuilder
+from integrity.disk.hashing import Take
 from integrity.errors import ReleaseExists, RpcAnswerInvalid, TransactionRefused
 from integrity.ports import Progress, Report, Signer
 from integrity.store.database import Store
@@ -82,11 +85,14 @@ def publish(
     recorder = Recorder(session, link, version)
     for keeper in keepers:
         keeper.check()
-    with ReleaseBuilder(
+    if recorder.standing() is None:
+        recorder.prepare()
+    builder = ReleaseBuilder(
         path, naming, session.home.scratch_folder(),
         follow_symlinks=follow_symlinks, whole_digests=whole_digests,
-    ) as built:  # fmt: skip
-        header = built.build(report)
+    )  # fmt: skip
+    with builder as built, _receiving([] if dry_run else keepers) as take:
+        header = built.build(report, take)
         result = Published(
             link, built.digest, str(header.content), header.files, header.size,
             warnings=[f"the folder {n!r} has no file in it and is left out" for n in built.empty_folders],
@@ -95,17 +101,7 @@ def publish(
         standing = recorder.standing()
         if standing is None:
             try:
-                cost = recorder.estimate(
-                    signer.address, built.digest, content, make_latest=make_latest
-                )
-                result = replace(result, gas_used=cost.gas, fee=cost.fee)
-                if cost.balance < cost.fee:
-                    from integrity.chain.refusals import no_funds  # imports eth_abi
-
-                    error = no_funds(signer.address)
-                    if not dry_run:
-                        raise error
-                    result.warnings.append(error.message)
+                result = _estimated(recorder, signer, result, content, make_latest, dry_run=dry_run)
             except ReleaseExists:
                 # Another process, or another machine, was faster by a moment.
                 standing = recorder.standing()
@@ -116,14 +112,54 @@ def publish(
         if dry_run:
             return replace(result, dry_run=True, already=standing is not None)
         result = _keep(session, built, result, keepers, report)
-        _say(report, "recording")
-        stands = _stands(recorder, standing, result, wait=wait) if standing else None
-        result = stands or _record(
-            recorder, signer, result, content, make_latest=make_latest, wait=wait
-        )
+        with _settling(keepers, result.warnings):
+            _say(report, "recording")
+            stands = _stands(recorder, standing, result, wait=wait) if standing else None
+            result = stands or _record(
+                recorder, signer, result, content, make_latest=make_latest, wait=wait
+            )
         if sidecar:
             result = replace(result, sidecar=write_sidecar(path, built.chunks(), result.warnings))
     return result
+
+
+def _estimated(
+    recorder: Recorder, signer: Signer, result: Published, content: bytes, make_latest: bool, *,
+    dry_run: bool,
+) -> Published:  # fmt: skip
+    """With what recording would cost. Raises KeyRefused when there is less, unless it is a dry run."""
+    cost = recorder.estimate(signer.address, result.manifest, content, make_latest=make_latest)
+    if cost.balance < cost.fee:
+        from integrity.chain.refusals import no_funds  # imports eth_abi
+
+        error = no_funds(signer.address)
+        if not dry_run:
+            raise error
+        result.warnings.append(error.message)
+    return replace(result, gas_used=cost.gas, fee=cost.fee)
+
+
+@contextmanager
+def _receiving(keepers: Sequence[Keeper]) -> Iterator[Take | None]:
+    """What every piece is given to, for all who want it."""
+    with ExitStack() as stack:
+        all_of = [stack.enter_context(keeper.receiving()) for keeper in keepers]
+        takes = [take for take in all_of if take is not None]
+
+        def give(digest: bytes, piece: bytes, stopped: Callable[[], bool]) -> None:
+            for take in takes:
+                take(digest, piece, stopped)
+
+        yield give if takes else None
+
+
+@contextmanager
+def _settling(keepers: Sequence[Keeper], warnings: list[str]) -> Iterator[None]:
+    """Let the keepers do beside the recording what it need not wait for."""
+    with ThreadPoolExecutor(1, thread_name_prefix="settle") as aside:
+        settled = aside.submit(lambda: [w for keeper in keepers for w in keeper.settle()])
+        yield
+        warnings.extend(settled.result())
 
 
 def _keep(
@@ -139,7 +175,8 @@ def _keep(
             built.unchanged_files(), built.nodes(),
         )  # fmt: skip
     for keeper in keepers:
-        result.warnings.extend(keeper.keep(built, report))
+        _say(report, f"uploading to {keeper.name}")
+        keeper.keep(built)
     return replace(result, kept=tuple(keeper.name for keeper in keepers))
 
 

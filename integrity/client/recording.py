@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -79,13 +80,15 @@ class Recorder:
 
     # --- writing -------------------------------------------------------------------------------
 
+    def prepare(self) -> None:
+        """Have the libraries that writing takes read while others are at work."""
+        threading.Thread(target=_import_writer, name="import", daemon=True).start()
+
     @property
     def _writer(self) -> ChainWriter:
         if self._web3 is None:
-            from integrity.chain.writer import ChainWriter  # imports web3, a second
-
             journal = Journal(self._session.home.journal)
-            self._web3 = ChainWriter(self._reader.url, self._link.chain_id, journal)
+            self._web3 = _import_writer()(self._reader.url, self._link.chain_id, journal)
         return self._web3
 
     def _call(self, manifest: bytes, content: bytes, *, make_latest: bool) -> Call:
@@ -137,3 +140,9 @@ class Recorder:
         if entry is not None:
             journal.remove(entry.hash)
         return final
+
+
+def _import_writer() -> type[ChainWriter]:
+    from integrity.chain.writer import ChainWriter  # imports web3, a second
+
+    return ChainWriter

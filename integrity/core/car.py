@@ -62,6 +62,13 @@ def car_portions(
 
     Whatever ``blocks`` raises is raised after what came before it was given out.
     """
+    return map(b"".join, car_parts(roots, blocks, at_least))
+
+
+def car_parts(
+    roots: Iterable[AnyCid], blocks: Iterable[tuple[AnyCid, bytes]], at_least: int = _PORTION
+) -> Iterator[list[bytes]]:
+    """The same, with each portion still in its parts: what stands before a block, and the block."""
     parts = [car_header(bytes(root) for root in roots)]
     size = 0
     try:
@@ -71,12 +78,12 @@ def car_portions(
             parts += (car_section(bytes(cid), len(block)), block)
             size += len(block)
             if size >= at_least or len(parts) >= _PARTS:
-                yield b"".join(parts)
+                yield parts
                 parts, size = [], 0
     except Exception:
-        yield b"".join(parts)
+        yield parts
         raise
-    yield b"".join(parts)
+    yield parts
 
 
 def _cbor_head(major: int, value: int) -> bytes:

@@ -16,7 +16,7 @@ from integrity.core.pieces import PIECE_SIZE
 from integrity.core.reading import ManifestDigest, iter_files
 from integrity.core.tree import TreeBuilder
 from integrity.core.unixfs import file_node
-from integrity.disk.hashing import Hashed, Hasher, Job
+from integrity.disk.hashing import Hashed, Hasher, Job, Take
 from integrity.disk.system import Signature, signature
 from integrity.disk.temporary import TemporaryFolder, TemporaryScratch
 from integrity.disk.walk import Found, Walker
@@ -98,8 +98,8 @@ class ReleaseBuilder:
 
     # --- building ------------------------------------------------------------------------------
 
-    def build(self, report: Report | None = None) -> Header:
-        """Read, hash and write the manifest.
+    def build(self, report: Report | None = None, take: Take | None = None) -> Header:
+        """Read, hash and write the manifest; ``take`` is given every piece on the way.
 
         Raises PathRefused, UnsafePath, NameCollision, SourceChanged, FormatError or DiskError.
         """
@@ -112,7 +112,7 @@ class ReleaseBuilder:
             ):
                 tree = TreeBuilder(scratch, _spool(nodes))
                 files = size = 0
-                for entry, stat_when_read in self._entries(report):
+                for entry, stat_when_read in self._entries(report, take):
                     tree.add(entry.path, file_node(entry.size, entry.digests, _spool(nodes)))
                     body.write(encode_file(entry))
                     signatures.write(_SIGNATURE.pack(*stat_when_read))
@@ -130,9 +130,11 @@ class ReleaseBuilder:
             raise DiskError(f"no room for temporary data: {error.strerror or error}") from error
         return self.header
 
-    def _entries(self, report: Report | None) -> Iterator[tuple[FileEntry, Signature]]:
+    def _entries(
+        self, report: Report | None, take: Take | None
+    ) -> Iterator[tuple[FileEntry, Signature]]:
         total = self._total() if report else None
-        with Hasher[tuple[str, bool, Signature]](whole=self._whole) as hasher:
+        with Hasher[tuple[str, bool, Signature]](whole=self._whole, take=take) as hasher:
             for number, hashed in enumerate(hasher.run(self._jobs())):
                 yield self._entry(hashed)
                 if report and (number % _REPORT_EVERY == 0 or hashed.size > PIECE_SIZE):

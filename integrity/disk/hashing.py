@@ -13,7 +13,7 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -22,8 +22,16 @@ from integrity.disk.system import Signature, read_at, read_whole, signature
 
 Item = TypeVar("Item")
 
+Take = Callable[[bytes, bytes, Callable[[], bool]], None]
+"""Takes the (digest, bytes) of a piece that was read, on any thread and in any order, of a file that
+turns out to have changed, too. It may keep its caller waiting, until the function says to stop.
+"""
+
 SMALL = 64 << 10
 _LOOK_AHEAD = 1024
+
+
+Give = Callable[[bytes, bytes | memoryview], None]
 
 
 @dataclass(slots=True)
@@ -56,10 +64,13 @@ class Hashed(Generic[Item]):
 
 
 class Hasher(Generic[Item]):
-    """Use as a context manager; :meth:`run` may be called once."""
+    """Use as a context manager; :meth:`run` may be called once. ``take`` is given every piece."""
 
-    def __init__(self, *, whole: bool, workers: int | None = None) -> None:
+    def __init__(
+        self, *, whole: bool, workers: int | None = None, take: Take | None = None
+    ) -> None:
         self._whole = whole
+        self._take = take
         self._count = workers or os.cpu_count() or 2
         self._work: queue.SimpleQueue[tuple[_Large[Item], int] | None] = queue.SimpleQueue()
         # Last in, first out: the buffer used last is still in the cache.
@@ -120,6 +131,7 @@ class Hasher(Generic[Item]):
             data = read_whole(fd, job.size)
             result.length = len(data)
             result.digests = hashlib.sha256(data).digest()
+            self._give(result.digests, data)
             result.after = signature(os.fstat(fd))
             self.hashed_bytes += result.length
         except OSError as error:
@@ -127,6 +139,10 @@ class Hasher(Generic[Item]):
         finally:
             os.close(fd)
         return result
+
+    def _give(self, digest: bytes, piece: bytes | memoryview) -> None:
+        if self._take is not None:
+            self._take(digest, bytes(piece), lambda: self._stop)
 
     def _begin(self, job: Job[Item], fd: int) -> _Large[Item]:
         if not self._threads:
@@ -137,7 +153,7 @@ class Hasher(Generic[Item]):
                 thread = threading.Thread(target=self._serve, name=f"hash-{number}", daemon=True)
                 thread.start()
                 self._threads.append(thread)
-        large = _Large(job, fd, self._whole and piece_count(job.size) > 1)
+        large = _Large(job, fd, self._whole and piece_count(job.size) > 1, self._give)
         for index in range(piece_count(job.size)):
             self._work.put((large, index))
         return large
@@ -159,8 +175,9 @@ class Hasher(Generic[Item]):
 class _Large(Generic[Item]):
     """A file whose pieces are hashed by several threads."""
 
-    def __init__(self, job: Job[Item], fd: int, whole: bool) -> None:
+    def __init__(self, job: Job[Item], fd: int, whole: bool, give: Give) -> None:
         self.job = job
+        self._give = give
         self._fd = fd
         self.finished = threading.Event()
         self._digests = bytearray(piece_count(job.size) * DIGEST_SIZE)
@@ -185,6 +202,7 @@ class _Large(Generic[Item]):
                     self._length = min(self._length, index * PIECE_SIZE + length)
                 digest = hashlib.sha256(view[:length]).digest()
                 self._digests[index * DIGEST_SIZE : (index + 1) * DIGEST_SIZE] = digest
+                self._give(digest, view[:length])
             except OSError as error:
                 self._error = error
         freed = [buffer] if self._whole is None else self._feed(index, buffer, length)

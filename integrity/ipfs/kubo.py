@@ -170,14 +170,15 @@ class Kubo:
 
     # --- giving --------------------------------------------------------------------------------
 
-    def import_car(self, portions: Iterable[bytes], seconds: float = PIN_SECONDS) -> int:
-        """Stream a CAR into its block store and pin its roots, without a gap in which its garbage
-        collection could take them -> how many blocks it says it took.
+    def import_cars(self, cars: Iterable[Iterable[bytes]], seconds: float = PIN_SECONDS) -> int:
+        """Stream CARs, each in portions, into its block store, then pin the roots of all, without a
+        gap in which its garbage collection could take them -> how many blocks it says it took.
 
-        Whatever ``portions`` raises ends the import; ``seconds`` are for the pinning at the end. The
+        Whatever the iterables raise ends the import; ``seconds`` are for the pinning at the end. The
         daemon refuses blocks that are not their CIDs'.
         """
-        body, headers = ipfshttpclient.multipart.stream_files(_File(portions), chunk_size=_CHUNK)
+        files = [_File(portions) for portions in cars]
+        body, headers = ipfshttpclient.multipart.stream_files(files, chunk_size=_CHUNK)
         with self._translated("take the blocks"):
             # Its own dag.imprt takes an answer of one item alone.
             answer = self._client._client.request(  # noqa: SLF001

@@ -6,14 +6,15 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from integrity.core.pieces import PIECE_SIZE
+from integrity.core.pieces import PIECE_SIZE, split_digests
 from integrity.disk.hashing import SMALL, Hashed, Hasher, Job
 from integrity.disk.system import signature
 
@@ -105,6 +106,48 @@ def test_hashed_bytes_counts_what_was_read(tmp_path: Path) -> None:
     with Hasher[str](whole=True) as hasher:
         list(hasher.run([open_job(tmp_path / "large"), open_job(tmp_path / "small")]))
     assert hasher.hashed_bytes == 2 * MIB + 7 + 9
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_every_piece_is_given_on_with_its_digest(tmp_path: Path, whole: bool) -> None:
+    sizes = [0, 1, SMALL, SMALL + 1, MIB, 3 * MIB + 5]
+    taken: list[tuple[bytes, bytes]] = []
+    jobs = []
+    for size in sizes:
+        (tmp_path / str(size)).write_bytes(pattern(size))
+        jobs.append(open_job(tmp_path / str(size)))
+    with Hasher[str](
+        whole=whole, take=lambda digest, piece, _: taken.append((digest, piece))
+    ) as it:
+        results = list(it.run(jobs))
+    expected = [
+        pattern(size)[at : at + MIB] for size in sizes for at in range(0, max(size, 1), MIB)
+    ]
+    assert sorted(taken) == sorted((hashlib.sha256(piece).digest(), piece) for piece in expected)
+    assert b"".join(sorted(digest for digest, _ in taken)) == b"".join(
+        sorted(d for result in results for d in split_digests(result.digests))
+    )
+
+
+def test_who_takes_no_piece_for_ever_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(pattern(5 * MIB))
+    waiting = threading.Event()
+
+    def take(_: bytes, __: bytes, stopped: Callable[[], bool]) -> None:
+        waiting.set()
+        while not stopped():
+            time.sleep(0.01)
+
+    class Given(Exception):
+        pass
+
+    def jobs() -> Iterator[Job[str]]:
+        yield open_job(tmp_path / "large")
+        waiting.wait()
+        raise Given
+
+    with pytest.raises(Given), Hasher[str](whole=True, take=take) as hasher:
+        list(hasher.run(jobs()))
 
 
 # --- files that are not what they were ---------------------------------------------------------

@@ -41,11 +41,14 @@ def of_command(command: str, change: Callable[[Answer], Answer]) -> Act:
 
 
 class LyingDaemon(ThreadedServer):
-    """Use as a context manager; ``api`` is where it listens."""
+    """Use as a context manager; ``api`` is where it listens. ``before_reading`` is called with each
+    command before what comes with it is read.
+    """
 
     def __init__(self, upstream: str, act: Act = honest) -> None:
         self.act = act
         self.asked: list[str] = []
+        self.before_reading: Callable[[str], None] = lambda _: None
         self._upstream = upstream
         super().__init__(self._handler())
 
@@ -68,9 +71,10 @@ class LyingDaemon(ThreadedServer):
             timeout = 60
 
             def do_POST(self) -> None:
-                body = self._read_body()
                 command = self.path.removeprefix("/api/v0/")
                 daemon.asked.append(command)
+                daemon.before_reading(command)
+                body = self._read_body()
                 kind = self.headers.get("content-type")
                 answer = daemon.act(command, lambda: daemon._forward(self.path, body, kind))
                 if answer.body is None:

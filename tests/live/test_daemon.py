@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +31,7 @@ from integrity.errors import (
 from integrity.ipfs import kubo as adapter
 from integrity.ipfs.kubo import Kubo as Daemon
 from integrity.ipfs.kubo import find_api
+from integrity.ports import Progress
 from integrity.sources.daemon import DaemonSource
 
 from .kubos import Kubo
@@ -214,17 +217,14 @@ def test_a_daemon_that_is_too_old_is_refused_by_its_version(
 def test_a_daemon_that_dies_in_the_middle_leaves_nothing_recorded_and_the_next_one_gets_it_all(
     integrity_publisher: Session, folder: Path, new_kubo: Callable[..., Kubo], kubo: Kubo
 ) -> None:
-    with (folder / "large").open("wb") as large:
-        large.truncate(1 << 30)
+    (folder / "large").write_bytes(os.urandom(256 << 20))
     node = new_kubo()
     node.start()
-    size = sum(path.stat().st_size for path in node.folder.rglob("*") if path.is_file())
 
     def kill_once_it_has_begun() -> None:
         while True:
             time.sleep(0.01)
-            now = sum(p.stat().st_size for p in list(node.folder.rglob("*.data")) if p.exists())
-            if now > size:
+            if len(list(node.folder.rglob("*.data"))) > 20:
                 node.kill()
                 return
 
@@ -287,17 +287,59 @@ def test_an_announcement_that_fails_is_a_warning(
     assert any("not announced" in warning for warning in done.warnings)
 
 
-def test_a_file_that_changes_while_it_is_uploaded_is_named(
+def test_a_file_that_changes_before_all_is_sent_ends_the_upload_and_nothing_is_pinned(
+    integrity_publisher: Session, folder: Path, new_kubo: Callable[..., Kubo]
+) -> None:
+    def change(progress: Progress) -> None:
+        if progress.phase == "storing":  # after hashing, before the nodes and the roots are sent
+            (folder / "program").write_bytes(b"changed")
+
+    def put_changing(daemon: Daemon) -> None:
+        keepers = [DaemonKeeper(daemon)]
+        publish(integrity_publisher, folder, "tool", "9", keepers=keepers, report=change)
+
+    node = new_kubo()
+    node.start()
+    pinned = node.run("pin", "ls", "--type=recursive")
+    with Daemon(node.api) as daemon, pytest.raises(SourceChanged) as caught:
+        put_changing(daemon)
+    assert caught.value.evidence == {"path": "program"}
+    assert not is_recorded(integrity_publisher, "9")
+    assert node.run("pin", "ls", "--type=recursive") == pinned
+    assert threads_of("upload") == []
+
+
+def test_a_dry_run_sends_nothing(
     integrity_publisher: Session, folder: Path, liar: LyingDaemon
 ) -> None:
-    def change(asked: str, forward: Callable[[], Answer]) -> Answer:
-        if asked.startswith("pin/ls"):  # after hashing, before the upload
-            (folder / "program").write_bytes(b"changed")
-        return forward()
+    with Daemon(liar.api) as daemon:
+        keepers = [DaemonKeeper(daemon)]
+        publish(integrity_publisher, folder, "tool", "9", keepers=keepers, dry_run=True)
+    assert [command.partition("?")[0] for command in liar.asked] == ["version"]
 
-    liar.act = change
-    error = fails(integrity_publisher, folder, liar.api, SourceChanged)
-    assert error.evidence == {"path": "program"}
+
+def test_a_daemon_that_stops_reading_does_not_hold_who_gives_up(
+    integrity_publisher: Session, folder: Path, liar: LyingDaemon
+) -> None:
+    """As Ctrl-C does, which arrives in the thread that waits for the hashing."""
+    with (folder / "large").open("wb") as large:
+        large.truncate(200 << 20)
+    over = threading.Event()
+
+    def stall(command: str) -> None:
+        if command.startswith("dag/import"):
+            threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
+            over.wait(60)
+
+    liar.before_reading = stall
+    with Daemon(liar.api) as daemon, pytest.raises(KeyboardInterrupt):
+        publish(integrity_publisher, folder, "tool", "9", keepers=[DaemonKeeper(daemon)])
+    over.set()
+    assert threads_of("hash-") == []
+
+
+def threads_of(name: str) -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(name)]
 
 
 # --- a daemon as a source that lies ------------------------------------------------------------
