@@ -364,11 +364,13 @@ def file_size(block: bytes) -> int:
     return len(node.data) + sum(node.blocksizes)
 
 
-def is_outside(span: Span, block: bytes) -> bool:
-    """Whether no byte of the span is one of the file whose dag-pb root this is; FormatError when it
-    is no UnixFS file.
+def is_outside(span: Span, codec: int, block: bytes) -> bool:
+    """Whether no byte of the span is one of the file whose root this block is; FormatError when it
+    is none.
     """
-    size = file_size(block)
+    if codec not in {RAW, DAG_PB}:
+        raise FormatError("a block that is no file")
+    size = len(block) if codec == RAW else file_size(block)
     first, end = _absolute(span, size)
     return size > 0 and (first >= size or end <= 0)
 

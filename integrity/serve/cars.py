@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from integrity.core.car import car_portions
-from integrity.core.cid import DAG_PB
 from integrity.core.dag import Expect, Load, Scope, Visited, Walk, is_outside, resolve
 from integrity.errors import FormatError
 from integrity.serve.asking import Asked, Refused
@@ -24,9 +23,9 @@ class CarAnswer:
         self._passed: list[Visited] = []
         self._end = resolve(load, asked.cid, asked.names, self._passed)
         block = load(self._end)
-        if asked.span is not None and asked.scope is Scope.ENTITY and self._end.codec == DAG_PB:
+        if asked.span is not None and asked.scope is Scope.ENTITY:
             try:
-                outside = is_outside(asked.span, block)
+                outside = is_outside(asked.span, self._end.codec, block)
             except FormatError:
                 outside = False  # no file, so that entity-bytes has no meaning
             if outside:

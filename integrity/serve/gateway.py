@@ -240,5 +240,6 @@ class Gateway:
 
 
 def _cut_off(request: web.Request) -> None:
+    """End the connection without the end of the answer, once what was found of it is sent."""
     if request.transport is not None:
-        request.transport.abort()
+        request.transport.close()

@@ -126,12 +126,16 @@ async def _listen(guards: Guards, how: Serving) -> asyncio.Server:
 
 
 async def _reload(denylist: Denylist) -> None:
+    said = ""
     while True:
         await asyncio.sleep(_RELOAD_SECONDS)
         try:
             await asyncio.to_thread(denylist.refresh)
+            said = ""
         except UsageError as error:
-            _log.warning("%s; what was denied before still is", error.message)
+            if error.message != said:
+                _log.warning("%s; what was denied before still is", error.message)
+            said = error.message
 
 
 def _files_to_open() -> int:

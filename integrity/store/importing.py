@@ -50,7 +50,7 @@ def import_car(
         part = folder / f"{secrets.token_hex(8)}{_PART}"
         try:
             with part.open("xb") as file, part.with_suffix(".index").open("x+b") as index:
-                room = None if quota is None else quota - sum(i.size for i in store.imports())
+                room = None if quota is None else _room(store, quota)
                 return _import(store, read, file, index, room, report)
         finally:
             for left in (part, part.with_suffix(".index")):
@@ -59,8 +59,23 @@ def import_car(
         raise DiskError(f"cannot write to {folder}: {error.strerror or error}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Bytes that are left of the quota, and that the largest import has: no more than that may be
+    written before it shows that the very same was imported before, and needs no room.
+    """
+
+    left: int
+    largest: int
+
+
+def _room(store: Store, quota: int) -> _Room:
+    sizes = [known.size for known in store.imports()]
+    return _Room(max(0, quota - sum(sizes)), max(sizes, default=0))
+
+
 def _import(
-    store: Store, read: Read, file: BinaryIO, index: BinaryIO, room: int | None,
+    store: Store, read: Read, file: BinaryIO, index: BinaryIO, room: _Room | None,
     report: Report | None,
 ) -> Imported:  # fmt: skip
     car = CarReader(read)
@@ -78,6 +93,8 @@ def _import(
     name = f"{copy.digest.hexdigest()}.car"
     target = Path(file.name).with_name(name)
     already = _is_known(store, name)
+    if copy.is_too_large and not already:
+        raise copy.full()
     os.replace(file.name, target)
     try:
         sync_directory(os.fspath(target.parent))
@@ -110,7 +127,7 @@ def _check(section: Section) -> None:
 class _Copy:
     """The store's own CARv1 while it is written, with an index of it beside it."""
 
-    def __init__(self, file: BinaryIO, index: BinaryIO, room: int | None) -> None:
+    def __init__(self, file: BinaryIO, index: BinaryIO, room: _Room | None) -> None:
         self._file = file
         self._index = index
         self._room = room
@@ -120,12 +137,18 @@ class _Copy:
 
     def write(self, data: bytes) -> None:
         self.size += len(data)
-        if self._room is not None and self.size > self._room:
-            raise StoreFull(
-                f"the imports would have more than the {self._room} bytes that are left"
-            )
+        if self.is_too_large and self._room is not None and self.size > self._room.largest:
+            raise self.full()
         self.digest.update(data)
         self._file.write(data)
+
+    @property
+    def is_too_large(self) -> bool:
+        return self._room is not None and self.size > self._room.left
+
+    def full(self) -> StoreFull:
+        left = 0 if self._room is None else self._room.left
+        return StoreFull(f"the imports would have more than the {left} bytes that are left")
 
     def add(self, section: Section) -> None:
         key = section.cid.key

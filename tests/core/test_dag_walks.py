@@ -324,7 +324,7 @@ def test_arbitrary_blocks_raise_nothing_but_what_is_said(
     runs: list[Callable[[], object]] = [
         lambda: links_of(cid, block),
         lambda: file_size(block),
-        lambda: is_outside(Span(-5, 9), block),
+        lambda: is_outside(Span(-5, 9), cid.codec, block),
         lambda: resolve(blocks.load, cid, ["0", "a"], []),
         *(
             lambda scope=scope, span=span: list(
@@ -563,12 +563,13 @@ def test_entity_bytes_are_the_blocks_that_hold_them(
     needed = {cid.key for cid in expected}
     blocks.held = {key: block for key, block in blocks.held.items() if key in needed}
     assert walk(blocks, file.cid, Scope.ENTITY, span, dups=dups) == expected
+    block = blocks.load(file.cid)
     if file.cid.codec == DAG_PB:
-        block = blocks.load(file.cid)
         assert file_size(block) == file.size
-        first = span.first if span.first >= 0 else max(0, file.size + span.first)
-        ends_before = span.last is not None and span.last < -file.size
-        assert is_outside(span, block) == (file.size > 0 and (first >= file.size or ends_before))
+    first = span.first if span.first >= 0 else max(0, file.size + span.first)
+    ends_before = span.last is not None and span.last < -file.size
+    outside = file.size > 0 and (first >= file.size or ends_before)
+    assert is_outside(span, file.cid.codec, block) == outside
 
 
 @given(files(), st.booleans())
@@ -655,7 +656,7 @@ def test_sizes_that_lie_cost_nothing() -> None:
     for span in (Span(0, None), Span(2**61, 2**63), Span(-1, None), Span(-(2**63), -(2**62))):
         assert set(walk(blocks, root, Scope.ENTITY, span)) <= {root, deep, leaf}
     assert file_size(blocks.held[root.key]) == 7
-    assert is_outside(Span(7, None), blocks.held[root.key])
+    assert is_outside(Span(7, None), DAG_PB, blocks.held[root.key])
 
 
 @pytest.mark.parametrize("data", [fs(FOLDER), fs(SYMLINK, b"x"), b"junk", b"", None])
@@ -663,13 +664,15 @@ def test_what_is_no_file_has_no_size(data: bytes | None) -> None:
     with pytest.raises(FormatError):
         file_size(pb([], data))
     with pytest.raises(FormatError):
-        is_outside(Span(0, None), pb([], data))
+        is_outside(Span(0, None), DAG_PB, pb([], data))
+    with pytest.raises(FormatError):
+        is_outside(Span(0, None), DAG_CBOR, b"\xa0")
 
 
 def test_no_span_is_outside_of_an_empty_file() -> None:
     empty = pb([], fs(FILE, None, (), 0))
     assert file_size(empty) == 0
-    assert not any(is_outside(Span(*span), empty) for span in ((0, None), (5, 9), (-3, -1)))
+    assert not any(is_outside(Span(*span), DAG_PB, empty) for span in ((0, None), (5, 9), (-3, -1)))
 
 
 # --- the files and folders of releases -----------------------------------------------------------

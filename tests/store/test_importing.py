@@ -333,6 +333,12 @@ def test_imports_have_a_quota_together(lived_in: Store) -> None:
     assert_found(lived_in, [*NEW, *KNOWN])
 
 
+def test_what_is_there_already_needs_no_room(lived_in: Store) -> None:
+    for quota in (len(car(KNOWN)), 1, 0):
+        with unchanged(lived_in):
+            assert take(lived_in, car(KNOWN), quota=quota).already
+
+
 def test_what_is_not_kept_is_not_counted(store: Store) -> None:
     inline = [inlined(bytes(100))] * 50
     quota = len(car(SMALL, [inline[0][0]]))
