@@ -146,7 +146,7 @@ def nginx(bench: Bench, folder: Path) -> Iterator[str]:
     """nginx with one worker and sendfile, that serves a folder."""
     program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
-        sys.exit("no nginx to measure against: install it (apt-get install nginx-light)")
+        sys.exit("no nginx to measure against: install it (on Debian: apt-get install nginx-light)")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     base = bench.work / "nginx"
