@@ -22,6 +22,8 @@ class Keeper(Protocol):
     """Another place where a release is kept. Its methods are called in this order."""
 
     name: str
+    fetches: bool
+    """Whether it fetches the release from what this home serves."""
 
     def check(self) -> None:
         """Raises what is wrong with the place, before anything is hashed."""
@@ -45,6 +47,7 @@ class DaemonKeeper:
 
     def __init__(self, kubo: Kubo) -> None:
         self.name = f"ipfs {kubo.api}"
+        self.fetches = False
         self._kubo = kubo
         self._upload: Upload
         self._roots: list[AnyCid] = []
@@ -62,6 +65,7 @@ class DaemonKeeper:
         """Raises IpfsUnavailable, IpfsRefused, or BlockMismatch when it gives other bytes back than
         it was given.
         """
+        self._upload.check()
         roots = roots_of(built)
         # A name that somebody gave a pin before is theirs, and pinning it anew wipes it.
         named = self._kubo.pin_names(roots)
@@ -112,6 +116,7 @@ class ServiceKeeper:
 
     def __init__(self, service: PinningService, daemon: Kubo | None = None) -> None:
         self.name = f"pinning {service.name}"
+        self.fetches = daemon is None
         self._service = service
         self._daemon = daemon
 

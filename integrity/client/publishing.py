@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,13 @@ from integrity.core.names import parse_address
 from integrity.core.registry import Block
 from integrity.disk.building import Naming, ReleaseBuilder
 from integrity.disk.hashing import Take
-from integrity.errors import ReleaseExists, RpcAnswerInvalid, TransactionRefused
+from integrity.errors import (
+    ReleaseExists,
+    RpcAnswerInvalid,
+    SourceChanged,
+    StoreError,
+    TransactionRefused,
+)
 from integrity.ports import Progress, Report, Signer
 from integrity.store.database import Store
 
@@ -111,13 +118,15 @@ def publish(
             _check_same(standing, result)
         if dry_run:
             return replace(result, dry_run=True, already=standing is not None)
-        result = _keep(session, built, result, keepers, report)
-        with _settling(keepers, result.warnings):
-            _say(report, "recording")
-            stands = _stands(recorder, standing, result, wait=wait) if standing else None
-            result = stands or _record(
-                recorder, signer, result, content, make_latest=make_latest, wait=wait
-            )
+        early = any(keeper.fetches for keeper in keepers)
+        with _offering(session, built, result, early=early) as serve:
+            result = _keep(built, result, keepers, report)
+            with _settling(keepers, result.warnings):
+                _say(report, "recording")
+                stands = _stands(recorder, standing, result, serve, wait=wait) if standing else None
+                result = stands or _record(
+                    recorder, signer, result, content, serve, make_latest=make_latest, wait=wait
+                )
         if sidecar:
             result = replace(result, sidecar=write_sidecar(path, built.chunks(), result.warnings))
     return result
@@ -156,42 +165,90 @@ def _receiving(keepers: Sequence[Keeper]) -> Iterator[Take | None]:
 @contextmanager
 def _settling(keepers: Sequence[Keeper], warnings: list[str]) -> Iterator[None]:
     """Let the keepers do beside the recording what it need not wait for."""
-    with ThreadPoolExecutor(1, thread_name_prefix="settle") as aside:
-        settled = aside.submit(lambda: [w for keeper in keepers for w in keeper.settle()])
-        yield
-        warnings.extend(settled.result())
+    settled: Future[list[str]] = Future()
+
+    def settle() -> None:
+        try:
+            settled.set_result([w for keeper in keepers for w in keeper.settle()])
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            settled.set_exception(error)
+
+    # Nobody who gives up, or cannot record, waits for the network to be told.
+    threading.Thread(target=settle, name="settle", daemon=True).start()
+    yield
+    warnings.extend(settled.result())
 
 
 def _keep(
-    session: Session, built: ReleaseBuilder, result: Published, keepers: Sequence[Keeper],
-    report: Report | None,
-) -> Published:  # fmt: skip
-    """Put the release into this home's store, and to everyone else who is to keep it."""
-    _say(report, "storing")
-    with Store(session.home.store) as store:
-        result.warnings.extend(_displaced(store, built))
-        store.add_release(
-            built.header, result.link.chain_id, built.digest, built.place,
-            built.unchanged_files(), built.nodes(),
-        )  # fmt: skip
+    built: ReleaseBuilder, result: Published, keepers: Sequence[Keeper], report: Report | None
+) -> Published:
+    """Give the release to everyone else who is to keep it, if the files still are what was hashed."""
+    _say(report, "checking")
+    for _ in built.unchanged_files():
+        pass
     for keeper in keepers:
         _say(report, f"uploading to {keeper.name}")
         keeper.keep(built)
     return replace(result, kept=tuple(keeper.name for keeper in keepers))
 
 
+@contextmanager
+def _offering(
+    session: Session, built: ReleaseBuilder, result: Published, *, early: bool
+) -> Iterator[Callable[[], None]]:
+    """Gives what is to be called once the release is recorded: it has this home serve it, which serves
+    nothing else. With ``early`` it is served at once, and no more if it is not recorded after all.
+    """
+    recorded = False
+
+    def serve() -> None:
+        nonlocal recorded
+        recorded = True
+        _store(session, built, result)
+
+    with Store(session.home.store) as store:
+        early = early and all(known.manifest != built.digest for known in store.releases())
+    if early:
+        _store(session, built, result)
+    try:
+        yield serve
+    except BaseException:
+        if early and not recorded:
+            with Store(session.home.store) as store:
+                store.remove_release(built.digest)
+        raise
+
+
+def _store(session: Session, built: ReleaseBuilder, result: Published) -> None:
+    """Have this home serve the release. What keeps it from that is a warning, as the record stands."""
+    try:
+        with Store(session.home.store) as store:
+            displaced = _displaced(store, built)
+            store.add_release(
+                built.header, result.link.chain_id, built.digest, built.place,
+                built.unchanged_files(), built.nodes(),
+            )  # fmt: skip
+        result.warnings.extend(displaced)
+    except (SourceChanged, StoreError) as error:
+        result.warnings.append(
+            "the release is recorded, but this home does not serve it; once that is mended, the same "
+            f"command again does it and costs nothing: {error.message}"
+        )
+
+
 def _record(
-    recorder: Recorder, signer: Signer, result: Published, content: bytes, *,
-    make_latest: bool, wait: bool,
+    recorder: Recorder, signer: Signer, result: Published, content: bytes, serve: Callable[[], None],
+    *, make_latest: bool, wait: bool,
 ) -> Published:  # fmt: skip
     try:
         mined = recorder.record(signer, result.manifest, content, make_latest=make_latest)
+        serve()
         if wait:
             mined = recorder.wait_final(mined, FINAL_SECONDS)
     except (ReleaseExists, TransactionRefused):
         # Perhaps another machine with the same key was faster.
         standing = recorder.standing()
-        stands = _stands(recorder, standing, result, wait=wait) if standing else None
+        stands = _stands(recorder, standing, result, serve, wait=wait) if standing else None
         if stands is None:
             raise
         return stands
@@ -215,12 +272,14 @@ def _record(
 
 
 def _stands(
-    recorder: Recorder, standing: Standing, result: Published, *, wait: bool
-) -> Published | None:
+    recorder: Recorder, standing: Standing, result: Published, serve: Callable[[], None], *,
+    wait: bool,
+) -> Published | None:  # fmt: skip
     """The same release is recorded already: find out by which transaction, and send nothing. None
     when a reorganisation drops it while it is waited for.
     """
     _check_same(standing, result)
+    serve()
     if wait:
         final = recorder.wait_standing_final(result.manifest, FINAL_SECONDS)
         if final is None:
@@ -243,11 +302,12 @@ def _stands(
 
 def _displaced(store: Store, built: ReleaseBuilder) -> list[str]:
     """What can no longer be served once this is published from the folder of an earlier release."""
+    content = built.header.content.digest
     return [
         f"{old.package}@{old.version} was published from this folder too, and is served no longer "
         "where they differ: keep a folder for each version"
         for old in store.releases()
-        if old.folder == built.place and old.manifest != built.digest
+        if old.folder == built.place and old.content != content
     ]
 
 

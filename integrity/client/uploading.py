@@ -6,7 +6,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 
 from integrity.core.anycid import AnyCid, raw_cid_of_key
 from integrity.core.car import car_parts, car_portions
@@ -33,6 +33,7 @@ class Upload:
         self._pieces: queue.Queue[tuple[bytes, bytes] | None] = queue.Queue(_WAITING)
         self._rest: Future[Iterator[bytes]] = Future()
         self._done: Future[int] = Future()
+        self._broken_off = threading.Event()
         self._sent = 0
         self._thread = threading.Thread(target=self._run, args=(api,), name="upload", daemon=True)
 
@@ -42,6 +43,7 @@ class Upload:
 
     def __exit__(self, *_: object) -> None:
         if not self._done.done():
+            self._broken_off.set()
             self._rest.cancel()
             with contextlib.suppress(queue.Empty):
                 while True:
@@ -51,8 +53,14 @@ class Upload:
         self._thread.join(_PATIENCE_AT_END)
 
     def take(self, digest: bytes, piece: bytes, stopped: Callable[[], bool]) -> None:
-        """A :data:`integrity.disk.hashing.Take`. What becomes of the upload is said at its end."""
+        """A :data:`integrity.disk.hashing.Take`. Raises as :meth:`finish` when the upload has failed."""
         self._offer((digest, piece), stopped)
+        self.check()
+
+    def check(self) -> None:
+        """Raises what :meth:`finish` would, if the upload has failed by now."""
+        if self._done.done():
+            self._done.result()
 
     def _offer(
         self, item: tuple[bytes, bytes] | None, stopped: Callable[[], bool] = lambda: False
@@ -84,15 +92,28 @@ class Upload:
             self._done.set_exception(error)
 
     def _first(self) -> Iterator[bytes]:
-        for parts in car_parts([], self._counted(iter(self._pieces.get, None))):
+        for parts in car_parts([], self._counted(self._queued())):
             if parts and len(parts[-1]) == PIECE_SIZE:  # sent from where it is
                 yield b"".join(parts[:-1])
                 yield parts[-1]
             else:
                 yield b"".join(parts)
 
+    def _queued(self) -> Iterator[tuple[bytes, bytes]]:
+        while (item := self._pieces.get()) is not None:
+            self._refuse_to_go_on()
+            yield item
+        self._refuse_to_go_on()
+
     def _second(self) -> Iterator[bytes]:
-        yield from self._rest.result()
+        for portion in self._rest.result():
+            self._refuse_to_go_on()
+            yield portion
+
+    def _refuse_to_go_on(self) -> None:
+        """A request that lacks pieces must not look like a whole one."""
+        if self._broken_off.is_set():
+            raise CancelledError
 
     def _counted(self, blocks: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[AnyCid, bytes]]:
         """Block stores go by multihash, so a raw CID does for every kind of block."""

@@ -24,11 +24,16 @@ Item = TypeVar("Item")
 
 Take = Callable[[bytes, bytes, Callable[[], bool]], None]
 """Takes the (digest, bytes) of a piece that was read, on any thread and in any order, of a file that
-turns out to have changed, too. It may keep its caller waiting, until the function says to stop.
+turns out to have changed, too. It may keep its caller waiting, until the function says to stop. What
+it raises ends the hashing.
 """
 
 SMALL = 64 << 10
 _LOOK_AHEAD = 1024
+
+
+class NotTaken(Exception):
+    """A :data:`Take` met an error of the system."""
 
 
 Give = Callable[[bytes, bytes | memoryview], None]
@@ -142,7 +147,10 @@ class Hasher(Generic[Item]):
 
     def _give(self, digest: bytes, piece: bytes | memoryview) -> None:
         if self._take is not None:
-            self._take(digest, bytes(piece), lambda: self._stop)
+            try:
+                self._take(digest, bytes(piece), lambda: self._stop)
+            except OSError as error:  # no word about the file that is hashed
+                raise NotTaken(str(error)) from error
 
     def _begin(self, job: Job[Item], fd: int) -> _Large[Item]:
         if not self._threads:
@@ -184,6 +192,7 @@ class _Large(Generic[Item]):
         self._left = piece_count(job.size)
         self._lock = threading.Lock()
         self._error: OSError | None = None
+        self._broken: BaseException | None = None
         self._length = job.size
         self._after: Signature | None = None
         self._whole = hashlib.sha256() if whole else None
@@ -194,7 +203,7 @@ class _Large(Generic[Item]):
     def hash_piece(self, index: int, buffer: bytearray) -> list[bytearray]:
         """Read and hash one piece -> the buffers that are free again."""
         length = 0
-        if self._error is None:
+        if self._error is None and self._broken is None:
             try:
                 view = memoryview(buffer)[: piece_length(self.job.size, index)]
                 length = read_at(self._fd, view, index * PIECE_SIZE)
@@ -205,6 +214,8 @@ class _Large(Generic[Item]):
                 self._give(digest, view[:length])
             except OSError as error:
                 self._error = error
+            except BaseException as error:  # noqa: BLE001 - raised again by result
+                self._broken = error
         freed = [buffer] if self._whole is None else self._feed(index, buffer, length)
         with self._lock:
             self._left -= 1
@@ -246,6 +257,9 @@ class _Large(Generic[Item]):
             self.finished.set()
 
     def result(self) -> Hashed[Item]:
+        """Raises what a :data:`Take` raised."""
+        if self._broken is not None:
+            raise self._broken
         whole = None if self._whole is None else self._whole.digest()
         return Hashed(
             self.job.item, self.job.size, self._length, bytes(self._digests), whole,

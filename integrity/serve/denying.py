@@ -13,9 +13,11 @@ import hashlib
 import os
 import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
-from integrity.core.anycid import AnyCid, parse_any_cid
+from integrity.core.anycid import DAG_CBOR, DAG_JSON, AnyCid, parse_any_cid
+from integrity.core.cid import DAG_PB, RAW
 from integrity.disk.system import Signature, signature
 from integrity.errors import FormatError, UsageError
 
@@ -56,9 +58,15 @@ class Denylist:
         """What to answer for a block, 410 or 451; None when it may be served."""
         found = self._keys.get(cid.key)
         if found is None and self._hidden:
-            version1 = AnyCid(1, cid.codec, cid.multihash)
-            found = self._hidden.get(hashlib.sha256(f"{version1}/".encode()).digest())
+            found = next(filter(None, map(self._hidden.get, _hidden_names(cid))), None)
         return found
+
+
+def _hidden_names(cid: AnyCid) -> Iterator[bytes]:
+    """What a list may call a block by that hides it: whoever asks chooses the codec."""
+    for codec in dict.fromkeys((cid.codec, DAG_PB, RAW, DAG_CBOR, DAG_JSON)):
+        version1 = AnyCid(1, codec, cid.multihash)
+        yield hashlib.sha256(f"{version1}/".encode()).digest()
 
 
 def _load(path: Path) -> tuple[dict[bytes, int], dict[bytes, int]]:

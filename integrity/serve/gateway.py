@@ -125,7 +125,8 @@ class Gateway:
             raise Refused(status, f"{cid} is not served here")
 
     def _read(self, cid: AnyCid) -> bytes | None:
-        return None if self._denylist.status(cid) else self._reader.read(cid.key)
+        self._refuse_denied(cid)
+        return self._reader.read(cid.key)
 
     async def _raw(self, request: web.Request, asked: Asked) -> web.StreamResponse:
         tag = etag(asked)
@@ -154,7 +155,8 @@ class Gateway:
         return response
 
     async def _block(self, cid: AnyCid) -> bytes | memoryview:
-        at_once = None if self._denylist.status(cid) else self._reader.read_at_once(cid.key)
+        self._refuse_denied(cid)
+        at_once = self._reader.read_at_once(cid.key)
         if at_once is not None:
             return at_once
         return await self._off(lambda: checked_load(self._read)(cid))
@@ -167,7 +169,7 @@ class Gateway:
             end = min(at + _SLICE, span.stop)
 
             def cut(at: int = at, end: int = end) -> bytes | None:
-                block = self._read(cid)
+                block = None if self._denylist.status(cid) else self._reader.read(cid.key)
                 return None if block is None else block[at:end]
 
             data = await self._off(cut)
@@ -180,7 +182,8 @@ class Gateway:
         ahead = self._reader.lookahead()
 
         def read(cid: AnyCid) -> bytes | None:
-            return None if self._denylist.status(cid) else ahead.read(cid.key)
+            self._refuse_denied(cid)
+            return ahead.read(cid.key)
 
         answer = await self._off(
             lambda: CarAnswer(asked, checked_load(read), ahead.expect), self._walkers
@@ -193,7 +196,7 @@ class Gateway:
         if request.method != "HEAD":
             try:
                 await self._stream(request, response, answer.portions())
-            except (BlockMissing, IntegrityError):
+            except (BlockMissing, Refused, IntegrityError):
                 _cut_off(request)  # so that the client does not take it for the whole
         await response.write_eof()
         return response

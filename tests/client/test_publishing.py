@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from integrity.client.recording import Recorder
 from integrity.client.session import Session
 from integrity.client.sidecars import sidecar_path, write_sidecar
 from integrity.core.links import Link
+from integrity.disk.building import ReleaseBuilder
 from integrity.errors import (
+    IpfsRefused,
     NameCollision,
     PathRefused,
     RefusedError,
@@ -22,6 +25,7 @@ from integrity.errors import (
     SourceChanged,
     UnsafePath,
 )
+from integrity.home import Home
 from integrity.ports import Progress
 from integrity.sources.gateway import GatewaySource
 from integrity.store.database import Store
@@ -55,7 +59,7 @@ def rewrite_with_old_times(path: Path) -> None:
     os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
-@pytest.mark.parametrize("phase", ["hashing", "storing"])
+@pytest.mark.parametrize("phase", ["hashing", "checking"])
 @pytest.mark.parametrize(
     "change", [rewrite_with_old_times, os.utime, Path.unlink, lambda path: os.truncate(path, 5)]
 )
@@ -65,7 +69,7 @@ def test_a_file_that_changes_meanwhile_is_source_changed_and_nothing_is_recorded
     changed: list[bool] = []
 
     def report(progress: Progress) -> None:
-        if progress.phase == phase and (progress.done or phase == "storing") and not changed:
+        if progress.phase == phase and (progress.done or phase == "checking") and not changed:
             changed.append(True)
             change(folder / "m")
 
@@ -289,3 +293,46 @@ def test_a_sidecar_stands_beside_the_folder_however_it_is_named(
     monkeypatch.chdir(tmp_path / "tool" / "sub")
     assert sidecar_path(Path("..")) == beside
     assert sidecar_path(Path("/")).parent == Path("/")
+
+
+class Fetching:
+    """A keeper that takes the release from what this home serves."""
+
+    name = "fetching"
+    fetches = True
+
+    def __init__(self, home: Home, error: Exception | None) -> None:
+        self.served: list[bool] = []
+        self._home = home
+        self._error = error
+
+    def check(self) -> None:
+        pass
+
+    def receiving(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def keep(self, built: ReleaseBuilder) -> None:
+        with Store(self._home.store) as store:
+            self.served += [known.manifest == built.digest for known in store.releases()]
+        if self._error is not None:
+            raise self._error
+
+    def settle(self) -> list[str]:
+        return []
+
+
+def test_what_a_service_has_to_fetch_is_served_before_it_is_recorded_and_not_if_it_never_is(
+    integrity_publisher: Session, tmp_path: Path
+) -> None:
+    (tmp_path / "tool").mkdir()
+    (tmp_path / "tool" / "file").write_bytes(b"bytes")
+    home = integrity_publisher.home
+    refusing, taking = Fetching(home, IpfsRefused("it is full")), Fetching(home, None)
+    with pytest.raises(IpfsRefused):
+        publish(integrity_publisher, tmp_path / "tool", "tool", "1", keepers=[refusing])
+    with Store(home.store) as store:
+        assert (refusing.served, store.releases()) == ([True], [])
+    publish(integrity_publisher, tmp_path / "tool", "tool", "1", keepers=[taking])
+    with Store(home.store) as store:
+        assert (taking.served, len(store.releases())) == ([True], 1)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integrity.core.pieces import PIECE_SIZE, split_digests
-from integrity.disk.hashing import SMALL, Hashed, Hasher, Job
+from integrity.disk.hashing import SMALL, Hashed, Hasher, Job, NotTaken
 from integrity.disk.system import signature
 
 from .helpers import MIB, open_descriptors, pattern
@@ -148,6 +148,22 @@ def test_who_takes_no_piece_for_ever_does_not_hold_up_the_end(tmp_path: Path) ->
 
     with pytest.raises(Given), Hasher[str](whole=True, take=take) as hasher:
         list(hasher.run(jobs()))
+
+
+@pytest.mark.parametrize("size", [10, 3 * MIB])
+@pytest.mark.parametrize("error", [MemoryError(), OSError(5, "of the upload"), ValueError("?")])
+def test_what_taking_a_piece_raises_ends_the_hashing(
+    tmp_path: Path, size: int, error: Exception
+) -> None:
+    (tmp_path / "file").write_bytes(pattern(size))
+
+    def take(*_: object) -> None:
+        raise error
+
+    kind = NotTaken if isinstance(error, OSError) else type(error)
+    with pytest.raises(kind), Hasher[str](whole=True, take=take) as hasher:
+        list(hasher.run([open_job(tmp_path / "file")]))
+    assert hashing_threads() == []
 
 
 # --- files that are not what they were ---------------------------------------------------------

@@ -42,7 +42,7 @@ def of_command(command: str, change: Callable[[Answer], Answer]) -> Act:
 
 class LyingDaemon(ThreadedServer):
     """Use as a context manager; ``api`` is where it listens. ``before_reading`` is called with each
-    command before what comes with it is read.
+    command before what comes with it is read; when it raises ConnectionError the connection ends.
     """
 
     def __init__(self, upstream: str, act: Act = honest) -> None:
@@ -73,7 +73,11 @@ class LyingDaemon(ThreadedServer):
             def do_POST(self) -> None:
                 command = self.path.removeprefix("/api/v0/")
                 daemon.asked.append(command)
-                daemon.before_reading(command)
+                try:
+                    daemon.before_reading(command)
+                except ConnectionError:
+                    self.close_connection = True
+                    return
                 body = self._read_body()
                 kind = self.headers.get("content-type")
                 answer = daemon.act(command, lambda: daemon._forward(self.path, body, kind))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,9 @@ from integrity import get, publish
 from integrity.client.keeping import DaemonKeeper
 from integrity.client.publishing import Published
 from integrity.client.session import Session
-from integrity.core.anycid import AnyCid, cid_of, parse_any_cid
-from integrity.core.cid import RAW
+from integrity.client.uploading import Upload
+from integrity.core.anycid import AnyCid, any_cid, cid_of, parse_any_cid
+from integrity.core.cid import RAW, Cid
 from integrity.errors import (
     BlockMismatch,
     IntegrityError,
@@ -33,6 +36,8 @@ from integrity.ipfs.kubo import Kubo as Daemon
 from integrity.ipfs.kubo import find_api
 from integrity.ports import Progress
 from integrity.sources.daemon import DaemonSource
+from integrity.store.database import Store
+from integrity.store.reading import BlockReader
 
 from .kubos import Kubo
 from .lying_daemon import Answer, LyingDaemon, of_command
@@ -291,7 +296,7 @@ def test_a_file_that_changes_before_all_is_sent_ends_the_upload_and_nothing_is_p
     integrity_publisher: Session, folder: Path, new_kubo: Callable[..., Kubo]
 ) -> None:
     def change(progress: Progress) -> None:
-        if progress.phase == "storing":  # after hashing, before the nodes and the roots are sent
+        if progress.phase == "checking":  # after hashing, before the nodes and the roots are sent
             (folder / "program").write_bytes(b"changed")
 
     def put_changing(daemon: Daemon) -> None:
@@ -307,6 +312,86 @@ def test_a_file_that_changes_before_all_is_sent_ends_the_upload_and_nothing_is_p
     assert not is_recorded(integrity_publisher, "9")
     assert node.run("pin", "ls", "--type=recursive") == pinned
     assert threads_of("upload") == []
+
+
+def test_what_is_not_recorded_is_not_served_and_an_earlier_release_of_the_folder_still_is(
+    integrity_publisher: Session, folder: Path, liar: LyingDaemon
+) -> None:
+    done = publish(integrity_publisher, folder, "tool", "8")
+    program = (folder / "program").read_bytes()
+    liar.act = of_command("dag/import", lambda _: Answer(500, b'{"Message":"full","Code":0}'))
+    (folder / "program").write_bytes(b"another")
+    fails(integrity_publisher, folder, liar.api, IpfsRefused)
+    (folder / "program").write_bytes(program)
+    with Store(integrity_publisher.home.store) as store:
+        assert [release.manifest for release in store.releases()] == [done.manifest]
+        reader = BlockReader(store)
+        assert reader.read(hashlib.sha256(b"another").digest()) is None
+        piece = program[: 1 << 20]
+        assert reader.read(hashlib.sha256(piece).digest()) == piece
+
+
+def test_a_daemon_that_refuses_is_said_before_all_is_hashed(
+    integrity_publisher: Session, folder: Path, liar: LyingDaemon
+) -> None:
+    for number in range(200):
+        (folder / f"{number:03}").write_bytes(os.urandom(1 << 20))
+    hashed: list[int] = []
+    liar.before_reading = hang_up_on_import
+    with Daemon(liar.api) as daemon, pytest.raises(IpfsUnavailable, match="take the blocks"):
+        publish(
+            integrity_publisher, folder, "tool", "9", keepers=[DaemonKeeper(daemon)],
+            report=lambda progress: hashed.append(progress.done),
+        )  # fmt: skip
+    assert max(hashed) < 200 << 20
+    assert threads_of("upload") == threads_of("hash-") == []
+
+
+def hang_up_on_import(command: str) -> None:
+    if command.startswith("dag/import"):
+        raise ConnectionError("the daemon dies")
+
+
+def test_who_gives_up_does_not_wait_for_an_announcement(
+    integrity_publisher: Session, folder: Path, liar: LyingDaemon
+) -> None:
+    over = threading.Event()
+
+    def stall(command: str) -> None:
+        if command.startswith("routing/provide"):
+            threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
+            over.wait(60)
+
+    liar.before_reading = stall
+    with Daemon(liar.api) as daemon, pytest.raises(KeyboardInterrupt):
+        publish(integrity_publisher, folder, "tool", "9", keepers=[DaemonKeeper(daemon)])
+    over.set()
+
+
+def test_an_upload_that_is_left_sends_nothing_that_looks_whole(liar: LyingDaemon) -> None:
+    """As when Ctrl-C comes while the end of the upload is waited for."""
+    over = threading.Event()
+
+    def stall(_: str) -> None:
+        over.wait(10)
+
+    liar.before_reading = stall
+    block = os.urandom(1 << 20)
+    key = hashlib.sha256(block).digest()
+    upload = Upload(liar.api)
+
+    def send() -> None:
+        with upload:
+            for _ in range(20):
+                upload.take(key, block, lambda: False)
+            threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
+            upload.finish([any_cid(Cid(RAW, key))], [])
+
+    with pytest.raises(KeyboardInterrupt):
+        send()
+    over.set()
+    with pytest.raises(CancelledError):
+        upload._done.result(20)
 
 
 def test_a_dry_run_sends_nothing(

@@ -36,6 +36,8 @@ def import_file(
 
     given = session()
     quota = given.config.store_quota
+    if str(file) == "-" and sys.stdin is None:
+        raise UsageError("standard input is closed", next="Name a file, or pipe one in.")
     try:
         opened = sys.stdin.buffer if str(file) == "-" else file.open("rb")
     except OSError as error:
