@@ -230,7 +230,7 @@ class Locked(UnavailableError):
 class DiskError(UnavailableError):
     """The disk refused a read or a write."""
 
-    default_next = "Make room or mend the permissions, then run the same command: it resumes."
+    default_next = "Make room or mend the permissions, then run the same command again."
 
 
 class StoreError(UnavailableError):

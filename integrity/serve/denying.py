@@ -4,7 +4,7 @@ a list of known malware.
 One entry a line: a CID, with or without ``/ipfs/`` before it, or ``//`` and the SHA-256 in hex of the
 CIDv1 in base32 and a slash, which is how lists are passed on that should not advertise what they name
 (specs.ipfs.tech/ipips/ipip-0383). ``status=451`` behind it says that the law demands it. ``#`` begins
-a comment.
+a comment. A list that begins with ``version:`` has words about itself up to a line ``---``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from integrity.errors import FormatError, UsageError
 GONE = 410
 LEGAL = 451
 
+_HEADER, _HEADER_END = "version:", "---"
 _DOUBLE = re.compile(r"//([0-9a-f]{64})")
 _ENTRY = re.compile(r"(?P<what>\S+)(?:\s+status=(?P<status>410|451))?")
 
@@ -77,7 +78,11 @@ def _load(path: Path) -> tuple[dict[bytes, int], dict[bytes, int]]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"cannot read {path}: {reason}") from error
-    for number, line in enumerate(lines, 1):
+    # Lists that are passed on may begin with words about themselves. No entry can be among them, as
+    # the first line is none.
+    has_header = lines[:1] and lines[0].startswith(_HEADER) and _HEADER_END in lines
+    begin = lines.index(_HEADER_END) + 1 if has_header else 0
+    for number, line in enumerate(lines[begin:], begin + 1):
         entry = line.partition("#")[0].strip()
         if not entry:
             continue

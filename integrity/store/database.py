@@ -209,16 +209,11 @@ class Store:
             blocks = self._db.execute(
                 f"SELECT key, {_BLOCK} WHERE key IN ({marks})", keys
             ).fetchall()
-        try:
+        with _of_kind(self.path):
             for key, *row in pieces:
                 found[key].append(_piece_place(*row))
             for key, *row in blocks:
                 found[key].append(_block_place(self.imports_folder, *row))
-        except (TypeError, ValueError, OverflowError) as error:
-            raise StoreError(
-                f"the store {self.path} is damaged: {error}",
-                next="Move it away and publish your folders again: the same releases cost nothing.",
-            ) from error
         return found
 
     def releases(self) -> list[StoredRelease]:
@@ -229,7 +224,8 @@ class Store:
         )
         with _translated(self.path), self._lock:
             rows = self._db.execute(query).fetchall()
-        return [StoredRelease(*row) for row in rows]
+        with _of_kind(self.path):
+            return [StoredRelease(*_checked(row, _RELEASE)) for row in rows]
 
     def imports(self) -> list[StoredImport]:
         """The imported CAR files, in the order in which they were put in."""
@@ -244,9 +240,13 @@ class Store:
     def each_place(self) -> Iterator[tuple[bytes, Place]]:
         """(key, place) of every block that stands in a file, file by file, as of one moment."""
         for key, *row in self._snapshot(f"SELECT digest, {_PIECE} ORDER BY file, number"):
-            yield bytes(key), _piece_place(*row)
+            with _of_kind(self.path):
+                place = _piece_place(*row)
+            yield bytes(key), place
         for key, *row in self._snapshot(f"SELECT key, {_BLOCK} ORDER BY import, offset"):
-            yield bytes(key), _block_place(self.imports_folder, *row)
+            with _of_kind(self.path):
+                place = _block_place(self.imports_folder, *row)
+            yield bytes(key), place
 
     def _snapshot(self, query: str) -> Iterator[tuple[Any, ...]]:
         """Over a connection of its own, so that others go on meanwhile."""
@@ -291,12 +291,13 @@ class Store:
             return int(gone) + self._collect_files()
 
     def _collect_files(self) -> int:
-        folders = {bytes(f) for (f,) in self._db.execute("SELECT DISTINCT folder FROM release")}
-        gone = [
-            (number,)
-            for number, path in self._db.execute("SELECT id, path FROM file").fetchall()
-            if not any(above in folders for above in _above(bytes(path)))
-        ]
+        with _of_kind(self.path):
+            folders = {bytes(f) for (f,) in self._db.execute("SELECT DISTINCT folder FROM release")}
+            gone = [
+                (number,)
+                for number, path in self._db.execute("SELECT id, path FROM file").fetchall()
+                if not any(above in folders for above in _above(bytes(path)))
+            ]
         self._db.executemany("DELETE FROM piece WHERE file = ?", gone)
         self._db.executemany("DELETE FROM file WHERE id = ?", gone)
         return len(gone)
@@ -309,7 +310,10 @@ class Store:
 
     def _imports(self, condition: str, *values: object) -> list[StoredImport]:
         query = f"SELECT id, name, roots, blocks, size FROM import {condition} ORDER BY id"  # noqa: S608
-        return [StoredImport(*row) for row in self._db.execute(query, values)]
+        with _of_kind(self.path):
+            return [
+                StoredImport(*_checked(row, _IMPORT)) for row in self._db.execute(query, values)
+            ]
 
     def _one(self, query: str, *values: object) -> tuple[bytes, ...] | None:
         with _translated(self.path), self._lock:
@@ -320,6 +324,17 @@ class Store:
 _PIECE = "path, number, size FROM piece JOIN file ON file.id = piece.file"
 _NO_NUMBER = "a number that is none"
 _BLOCK = "name, offset, length FROM block JOIN import ON id = import"
+
+
+_RELEASE = (bytes, int, str, str, str, bytes, bytes, int, int)
+_IMPORT = (int, str, bytes, int, int)
+
+
+def _checked(row: tuple[Any, ...], kinds: tuple[type, ...]) -> tuple[Any, ...]:
+    """The row; TypeError when its values are of other kinds than they were put in with."""
+    if tuple(map(type, row)) != kinds:
+        raise TypeError("a row of the wrong kind")
+    return row
 
 
 def _above(path: bytes) -> Iterator[bytes]:
@@ -351,6 +366,18 @@ def _batches(items: Iterable[_T]) -> Iterator[list[_T]]:
             batch = []
     if batch:
         yield batch
+
+
+@contextlib.contextmanager
+def _of_kind(path: Path) -> Iterator[None]:
+    """Around what makes entries of rows, whose values may be of any kind once a database is damaged."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        raise StoreError(
+            f"the store {path} is damaged: {error}",
+            next="Move it away and publish your folders again: the same releases cost nothing.",
+        ) from error
 
 
 @contextlib.contextmanager

@@ -168,6 +168,16 @@ def test_a_hidden_entry_holds_whatever_codec_is_asked_for(
             assert answers(served.url, named._replace(version=1, codec=codec)) == {410}
 
 
+def test_what_a_list_says_about_itself_is_passed_over(home: Home, listed: Path) -> None:
+    """As in IPIP-383; the words above the line are not read."""
+    listed.write_text(
+        f"version: 1\nname: somebody's list\nhints:\n  gateway_status: 410\n---\n{A}\n"
+    )
+    denylist = Denylist(listed)
+    denylist.refresh()
+    assert (denylist.status(A), denylist.status(B)) == (410, None)
+
+
 # --- inside of other answers -------------------------------------------------------------------
 
 

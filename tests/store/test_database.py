@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -287,3 +287,27 @@ def test_a_store_opens_for_reading_while_another_process_writes(tmp_path: Path) 
         assert store.releases() == []
     other.execute("ROLLBACK")
     other.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "use"),
+    [
+        ("UPDATE piece SET number = 'x'", lambda store: list(store.each_place())),
+        ("UPDATE block SET offset = 'x'", lambda store: list(store.each_place())),
+        ("UPDATE release SET folder = 'text'", lambda store: store.releases()),
+        ("UPDATE release SET folder = 'text'", lambda store: store.collect(lambda _: [])),
+        ("UPDATE release SET size = x'00'", lambda store: store.releases()),
+        ("UPDATE import SET roots = 'zz'", lambda store: store.imports()),
+    ],
+)
+def test_threat_45_values_of_another_kind_are_a_store_error(
+    store: Store, tmp_path: Path, change: str, use: Callable[[Store], object]
+) -> None:
+    put(store, tmp_path / "release", {"file": b"bytes"})
+    store.add_import("name.car", b"", 10, [(bytes(32), 0, 10)])
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute(change)
+    connection.close()
+    with pytest.raises(StoreError):
+        use(store)
