@@ -67,8 +67,8 @@ def find_api(named: str | None = None) -> str:
     """The URL of the daemon's API: the one named, else INTEGRITY_IPFS_API, else what a daemon of this
     user wrote into its repository, else Kubo's default. Raises UsageError.
     """
-    given = named or os.environ.get("INTEGRITY_IPFS_API")
-    if given:
+    given = named if named is not None else os.environ.get("INTEGRITY_IPFS_API") or None
+    if given is not None:
         return _url(given)
     repository = os.environ.get("IPFS_PATH") or os.path.expanduser("~/.ipfs")
     with contextlib.suppress(OSError, UnicodeDecodeError, UsageError):
