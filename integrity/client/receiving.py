@@ -12,7 +12,7 @@ from types import TracebackType
 from integrity.core.manifest import FileEntry
 from integrity.core.pieces import PIECE_SIZE, piece_count, piece_digest, piece_length
 from integrity.disk.comparing import Checked, Comparison
-from integrity.disk.safetree import SafeTree, set_executable
+from integrity.disk.safetree import SafeTree, set_executable, write_refused
 from integrity.disk.system import Signature, read_at, regular_signature, write_at
 from integrity.errors import DiskError, UnsafePath
 from integrity.fetch.engine import Want
@@ -148,9 +148,7 @@ class Receiver:
                         self._open.discard(file.fd)
                         os.close(file.fd)
             except OSError as error:
-                raise DiskError(
-                    f"cannot write {path!r}: {error.strerror or error}", evidence={"path": path}
-                ) from error
+                raise write_refused(path, error, path) from error
 
         return keep
 

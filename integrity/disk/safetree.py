@@ -153,10 +153,19 @@ class SafeTree:
             if error.errno in _LINK_ERRORS:
                 raise _link(path) from error
             where = self.root / path if path else self.root
-            raise DiskError(
-                f"cannot write {os.fspath(where)!r}: {error.strerror or error}",
-                evidence={"path": path},
-            ) from error
+            raise write_refused(where, error, path) from error
+
+
+def write_refused(where: str | Path, error: OSError, path: str | None = None) -> DiskError:
+    """What the disk said, of a download that stays where it is; ``path`` is the release's file."""
+    return DiskError(
+        f"cannot write {os.fspath(where)!r}: {error.strerror or error}",
+        next=(
+            "Make room or mend the permissions, then run the same command again: it resumes with "
+            "what was verified so far."
+        ),
+        evidence={} if path is None else {"path": path},
+    )
 
 
 def set_executable(fd: int, *, executable: bool) -> None:

@@ -14,8 +14,9 @@ from types import TracebackType
 
 import filelock
 
+from integrity.disk.safetree import write_refused
 from integrity.disk.system import sync_directory, sync_file_system
-from integrity.errors import DiskError, Locked, PathRefused, UnsafePath
+from integrity.errors import Locked, PathRefused, UnsafePath
 
 _OURS = {"lock", "tree"}
 
@@ -46,7 +47,7 @@ class Staging:
             raise Locked(f"another process is downloading into {str(self.target)!r}") from error
         except OSError as error:
             self._lock.release()
-            raise _disk_error(self._part, error) from error
+            raise write_refused(self._part, error) from error
         except BaseException:
             self._lock.release()
             raise
@@ -101,7 +102,7 @@ class Staging:
             os.rename(self.tree, self.target)
             sync_directory(os.fspath(self.target.parent))
         except OSError as error:
-            raise _disk_error(self.target, error) from error
+            raise write_refused(self.target, error) from error
 
     def _clear(self) -> None:
         with contextlib.suppress(OSError):
@@ -111,10 +112,6 @@ class Staging:
 def _identity(folder: Path) -> tuple[int, int]:
     info = folder.lstat()
     return info.st_dev, info.st_ino
-
-
-def _disk_error(path: Path, error: OSError) -> DiskError:
-    return DiskError(f"cannot write {str(path)!r}: {error.strerror or error}")
 
 
 def check_target(target: Path) -> bool:
