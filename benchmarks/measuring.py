@@ -91,10 +91,31 @@ def bound(size: int, threads: int) -> Sample:
     return Sample(float(done.stdout), 0, 0)
 
 
-def speed(size: int, sample: Sample) -> str:
-    """GB/s for the table."""
-    return f"{size / sample.seconds / 1e9:.2f} GB/s"
+Show = Callable[[Sample], str]
+"""How a run stands in the table."""
 
 
-def memory(sample: Sample) -> str:
-    return f"{sample.memory:.0f} MiB"
+def seconds(sample: Sample) -> str:
+    return f"{sample.seconds:.2f} s" if sample.seconds < 10 else f"{sample.seconds:.1f} s"
+
+
+def speed(size: int) -> Show:
+    """GB/s for a run that handled ``size`` bytes."""
+    return lambda sample: f"{size / sample.seconds / 1e9:.2f} GB/s"
+
+
+def compared(
+    job: str, ours: Sample, name: str, peer: Sample, target: str, show: Show = seconds
+) -> Row:
+    """How many times as fast as the peer of this name."""
+    return Row(job, show(ours), f"{name} {show(peer)}", peer.seconds / ours.seconds, target)
+
+
+def alone(job: str, ours: Sample, target: str, show: Show = seconds) -> Row:
+    """A run that has no peer."""
+    return Row(job, show(ours), "", None, target)
+
+
+def memory(job: str, ours: Sample, mebibytes: int) -> Row:
+    """The row of its largest memory, and what that must stay below."""
+    return Row(f"memory: {job}", f"{ours.memory:.0f} MiB", "", None, f"≤ {mebibytes} MiB")

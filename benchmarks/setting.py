@@ -88,8 +88,13 @@ def ipfs_add(bench: Bench, folder: Path, *, only_hash: bool = False) -> Sample:
     shutil.rmtree(repository, ignore_errors=True)
     env = {"IPFS_PATH": str(repository)}
     run([find_ipfs(), "init", "--profile=test,unixfs-v1-2025"], env=env)
-    flags = ["--only-hash"] if only_hash else []
-    return run([find_ipfs(), "add", "-r", "-H", "-Q", *flags, folder], env=env)
+    return ipfs_added(folder, env, *(["--only-hash"] if only_hash else []))
+
+
+def ipfs_added(folder: Path, env: dict[str, str], *flags: str) -> Sample:
+    """``ipfs add`` of a whole folder, to the daemon if one runs on that repository."""
+    argv: list[str | Path] = [find_ipfs(), "add", "-r", "-H", "-Q", "--progress=false"]
+    return run([*argv, *flags, folder], env=env)
 
 
 @contextmanager

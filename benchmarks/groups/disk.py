@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 
-from benchmarks.measuring import Row, alternate, bound, memory, run, speed
+from benchmarks.measuring import Row, alone, alternate, bound, compared, memory, run, speed
 from benchmarks.setting import (
     CORES,
     GIB,
@@ -39,23 +39,23 @@ def large_file(bench: Bench) -> Iterator[Row]:
         bench.rounds,
     )
 
-    def row(job: str, ours: str, peer: str, shown: str, target: str) -> Row:
-        ratio = found[peer].seconds / found[ours].seconds
-        return Row(
-            job, speed(size, found[ours]), f"{shown} {speed(size, found[peer])}", ratio, target
-        )
+    def row(job: str, ours: str, name: str, peer: str, target: str) -> Row:
+        return compared(job, found[ours], name, found[peer], target, speed(size))
 
     gib = f"{size / GIB:.2g} GiB file"
-    yield row(f"publish: hash {gib}, with also", "manifest", "bound2", "two-hash bound", "≥ 0.9")
-    yield row(f"publish: hash {gib}, with also", "manifest", "ipfs", "ipfs add", "≥ 2.5")
-    yield row(
-        f"publish: hash {gib}, with also", "manifest", "ipfs-hash", "ipfs add --only-hash", ""
+    hashed, plain, check = (
+        f"publish: hash {gib}, with also",
+        f"publish: hash {gib}, no also",
+        f"verify {gib}",
     )
-    yield row(f"publish: hash {gib}, no also", "plain", "ipfs-hash", "ipfs add --only-hash", "")
-    yield row(f"verify {gib}", "verify", "bound1", "one-hash bound", "≥ 0.9")
-    yield row(f"verify {gib}", "verify", "sha256sum", "sha256sum", "")
-    yield Row(f"memory: publish: hash {gib}", memory(found["manifest"]), "", None, "≤ 150 MiB")
-    yield Row(f"memory: verify {gib}", memory(found["verify"]), "", None, "≤ 150 MiB")
+    yield row(hashed, "manifest", "two-hash bound", "bound2", "≥ 0.9")
+    yield row(hashed, "manifest", "ipfs add", "ipfs", "≥ 2.5")
+    yield row(hashed, "manifest", "ipfs add --only-hash", "ipfs-hash", "")
+    yield row(plain, "plain", "ipfs add --only-hash", "ipfs-hash", "")
+    yield row(check, "verify", "one-hash bound", "bound1", "≥ 0.9")
+    yield row(check, "verify", "sha256sum", "sha256sum", "")
+    yield memory(hashed, found["manifest"], 150)
+    yield memory(check, found["verify"], 150)
     shutil.rmtree(folder)
 
 
@@ -74,18 +74,13 @@ def many_files(bench: Bench) -> Iterator[Row]:
     )
     ours, peer, check = found["manifest"], found["ipfs"], found["verify"]
     job = f"{count:,} files of 1 KiB"
-    yield Row(
-        f"publish: hash {job}", f"{ours.seconds:.1f} s", f"ipfs add -r {peer.seconds:.1f} s",
-        peer.seconds / ours.seconds, "≥ 3",
-    )  # fmt: skip
-    yield Row(f"verify {job}", f"{check.seconds:.1f} s", "", None, "")
-    yield Row(f"memory: manifest of {job}", memory(ours), "", None, "≤ 150 MiB")
-    yield Row(f"memory: verify {job}", memory(check), "", None, "≤ 150 MiB")
+    yield compared(f"publish: hash {job}", ours, "ipfs add -r", peer, "≥ 3")
+    yield alone(f"verify {job}", check, "")
+    yield memory(f"manifest of {job}", ours, 150)
+    yield memory(f"verify of {job}", check, 150)
     with chain(bench) as env:
         whole = published(env, folder)
-        yield Row(
-            f"whole publish of {job}: store, web3, final", f"{whole.seconds:.1f} s",
-            f"ipfs add -r {peer.seconds:.1f} s", peer.seconds / whole.seconds, "",
-        )  # fmt: skip
-        yield Row(f"memory: whole publish of {job}", memory(whole), "", None, "≤ 150 MiB")
+        job = f"whole publish of {job}: store, web3, final"
+        yield compared(job, whole, "ipfs add -r", peer, "")
+        yield memory(job, whole, 150)
     shutil.rmtree(folder)

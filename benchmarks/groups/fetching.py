@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 
-from benchmarks.measuring import INTEGRITY, Row, Sample, alternate, memory, run, speed
+from benchmarks.measuring import INTEGRITY, Row, Sample, alternate, compared, memory, run, speed
 from benchmarks.setting import GIB, Bench, answer, chain, pieces_of, published, random_file, serving
 
 
@@ -18,13 +18,7 @@ def first_get(bench: Bench) -> Iterator[Row]:
     folder = random_file(bench.work / "fetch" / "file", size).parent
     with chain(bench) as env:
         whole = published(env, folder)
-        yield Row(
-            f"memory: whole publish of a {size / GIB:.2g} GiB file",
-            memory(whole),
-            "",
-            None,
-            "≤ 150 MiB",
-        )
+        yield memory(f"whole publish of a {size / GIB:.2g} GiB file", whole, 150)
         link = answer(folder)["link"]
         status = subprocess.run(
             [INTEGRITY, "chain", "status", "--json"], env={**os.environ, **env},
@@ -50,13 +44,12 @@ def first_get(bench: Bench) -> Iterator[Row]:
             curl()  # the server has hashed every piece once
             found = alternate({"get": get, "curl": curl}, bench.rounds)
         assert (bench.work / "curled").stat().st_size == size
-        yield Row(
-            f"get a {size / GIB:.2g} GiB file from one serve", speed(size, found["get"]),
-            f"curl, the same blocks {speed(size, found['curl'])}",
-            found["curl"].seconds / found["get"].seconds, "≥ 0.6",
+        yield compared(
+            f"get a {size / GIB:.2g} GiB file from one serve",
+            found["get"], "curl, the same blocks", found["curl"], "≥ 0.6", speed(size),
         )  # fmt: skip
-        yield Row("memory: that get", memory(found["get"]), "", None, "≤ 150 MiB")
+        yield memory("that get", found["get"], 150)
         check = run([INTEGRITY, "verify", out, link, *trust], env=bench.home())
-        yield Row("memory: verify of it", memory(check), "", None, "≤ 150 MiB")
+        yield memory("verify of it", check, 150)
     shutil.rmtree(out)
     shutil.rmtree(folder)

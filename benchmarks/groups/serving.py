@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from benchmarks.measuring import Row, Sample, alternate, run, speed
+from benchmarks.measuring import Row, Sample, alternate, compared, run, speed
 from benchmarks.setting import (
     GIB,
     Bench,
@@ -72,11 +72,9 @@ def _raw_blocks(bench: Bench, url: str, folder: Path, size: int) -> Iterator[Row
                 },
                 bench.rounds,
             )
-            ours, theirs = found["ours"], found["peer"]
-            yield Row(
-                f"serve raw blocks of 1 MiB, connections: {connections}", speed(size, ours),
-                f"nginx, ranges of the file {speed(size, theirs)}", theirs.seconds / ours.seconds,
-                "≥ 0.7",
+            yield compared(
+                f"serve raw blocks of 1 MiB, connections: {connections}",
+                found["ours"], "nginx, ranges of the file", found["peer"], "≥ 0.7", speed(size),
             )  # fmt: skip
 
 
@@ -95,8 +93,7 @@ def _car(bench: Bench, url: str, gateway: str, folder: Path, job: str) -> Row:
         },
         bench.rounds,
     )
-    ours, peer = found["ours"].seconds, found["peer"].seconds
-    return Row(job, f"{ours:.2f} s", f"Kubo's gateway {peer:.2f} s", peer / ours, "≥ 2")
+    return compared(job, found["ours"], "Kubo's gateway", found["peer"], "≥ 2")
 
 
 def _slow_clients(bench: Bench, url: str, folder: Path, size: int) -> Iterator[Row]:
@@ -111,9 +108,9 @@ def _slow_clients(bench: Bench, url: str, folder: Path, size: int) -> Iterator[R
     with _many_slow(car):
         beside = alternate(jobs, bench.rounds)
     for name in jobs:
-        yield Row(
-            f"serve {name} beside {SLOW_CLIENTS:,} slow clients", speed(size, beside[name]),
-            f"alone {speed(size, alone[name])}", alone[name].seconds / beside[name].seconds, "≥ 0.5",
+        yield compared(
+            f"serve {name} beside {SLOW_CLIENTS:,} slow clients",
+            beside[name], "alone", alone[name], "≥ 0.5", speed(size),
         )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.measuring import INTEGRITY, Row, alternate, run
+from benchmarks.measuring import INTEGRITY, Row, Sample, alone, alternate, run
 from benchmarks.setting import Bench, chain, manifest_of, published, random_file, verified
 
 
@@ -24,24 +24,16 @@ def starting(bench: Bench) -> Iterator[Row]:
         2 * bench.rounds + 1,
     )
 
-    def milliseconds(name: str) -> str:
-        return f"{found[name].seconds * 1000:.0f} ms"
-
     yield Row(
-        "integrity --help",
-        milliseconds("help"),
-        f"python -c pass {milliseconds('python')}",
-        None,
-        "≤ 150 ms",
-    )
-    yield Row("verify of a file of 3 bytes, manifest only", milliseconds("verify"), "", None, "")
-    yield Row("import web3 (publish pays it, nobody else)", milliseconds("web3"), "", None, "")
+        "integrity --help", _milliseconds(found["help"]), f"python -c pass {_milliseconds(found['python'])}",
+        None, "≤ 150 ms",
+    )  # fmt: skip
+    yield alone("verify of a file of 3 bytes, manifest only", found["verify"], "", _milliseconds)
+    yield alone("import web3 (publish pays it, nobody else)", found["web3"], "", _milliseconds)
     with chain(bench) as env:
-        whole = published(env, folder)
-        yield Row(
-            "publish of 3 bytes: web3, signing, a block, two more until final",
-            f"{whole.seconds:.1f} s",
-            "",
-            None,
-            "",
-        )
+        job = "publish of 3 bytes: web3, signing, a block, two more until final"
+        yield alone(job, published(env, folder), "")
+
+
+def _milliseconds(sample: Sample) -> str:
+    return f"{sample.seconds * 1000:.0f} ms"

@@ -72,9 +72,8 @@ class DaemonKeeper:
         sent, taken = self._upload.finish(roots, built.nodes())
         if taken != sent:
             raise IpfsRefused(f"the daemon at {self._kubo.api} took {taken} blocks of {sent}")
-        name = f"{built.header.package}@{built.header.version}"
         for cid in roots:
-            self._kubo.name_pin(cid, named.get(cid) or name)
+            self._kubo.name_pin(cid, named.get(cid) or _pin_name(built))
             self._read_back(cid)
         self._roots = roots
         self._has_empty_files = not all(entry.size for entry in built.entries())
@@ -130,12 +129,15 @@ class ServiceKeeper:
         """Raises IpfsUnavailable or IpfsRefused."""
         origins = self._daemon.addresses() if self._daemon else []
         connect = self._daemon.connect if self._daemon else None
-        name = f"{built.header.package}@{built.header.version}"
         for cid in roots_of(built):
-            self._service.pin(cid, name, origins, connect=connect)
+            self._service.pin(cid, _pin_name(built), origins, connect=connect)
 
     def settle(self) -> list[str]:
         return []
+
+
+def _pin_name(built: ReleaseBuilder) -> str:
+    return f"{built.header.package}@{built.header.version}"
 
 
 def roots_of(built: ReleaseBuilder) -> list[AnyCid]:

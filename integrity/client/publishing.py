@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from integrity.client.beside import beside
 from integrity.client.keeping import Keeper
 from integrity.client.recording import LATEST, Recorder, Standing
 from integrity.client.resolving import FINALIZED
@@ -136,7 +135,9 @@ def _estimated(
     recorder: Recorder, signer: Signer, result: Published, content: bytes, make_latest: bool, *,
     dry_run: bool,
 ) -> Published:  # fmt: skip
-    """With what recording would cost. Raises KeyRefused when there is less, unless it is a dry run."""
+    """With what recording would cost. Raises TransactionRefused when the key has less, unless it
+    is a dry run.
+    """
     cost = recorder.estimate(signer.address, result.manifest, content, make_latest=make_latest)
     if cost.balance < cost.fee:
         from integrity.chain.refusals import no_funds  # imports eth_abi
@@ -165,16 +166,8 @@ def _receiving(keepers: Sequence[Keeper]) -> Iterator[Take | None]:
 @contextmanager
 def _settling(keepers: Sequence[Keeper], warnings: list[str]) -> Iterator[None]:
     """Let the keepers do beside the recording what it need not wait for."""
-    settled: Future[list[str]] = Future()
-
-    def settle() -> None:
-        try:
-            settled.set_result([w for keeper in keepers for w in keeper.settle()])
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            settled.set_exception(error)
-
     # Nobody who gives up, or cannot record, waits for the network to be told.
-    threading.Thread(target=settle, name="settle", daemon=True).start()
+    settled = beside(lambda: [w for keeper in keepers for w in keeper.settle()], "settle")
     yield
     warnings.extend(settled.result())
 
@@ -231,8 +224,8 @@ def _store(session: Session, built: ReleaseBuilder, result: Published) -> None:
         result.warnings.extend(displaced)
     except (SourceChanged, StoreError) as error:
         result.warnings.append(
-            "the release is recorded, but this home does not serve it; once that is mended, the same "
-            f"command again does it and costs nothing: {error.message}"
+            "this home does not serve the release; once that is mended, the same command again does "
+            f"it, and what is recorded is not paid for again: {error.message}"
         )
 
 

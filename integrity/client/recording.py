@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from integrity.chain.journal import Journal, publish_purpose
+from integrity.client.beside import beside
 from integrity.client.resolving import FINALIZED
 from integrity.client.session import Session
 from integrity.core.links import Link
@@ -82,7 +82,7 @@ class Recorder:
 
     def prepare(self) -> None:
         """Have the libraries that writing takes read while others are at work."""
-        threading.Thread(target=_import_writer, name="import", daemon=True).start()
+        beside(_import_writer, "import")
 
     @property
     def _writer(self) -> ChainWriter:

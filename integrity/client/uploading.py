@@ -6,8 +6,9 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 
+from integrity.client.beside import beside
 from integrity.core.anycid import AnyCid, raw_cid_of_key
 from integrity.core.car import car_parts, car_portions
 from integrity.core.pieces import PIECE_SIZE
@@ -15,7 +16,6 @@ from integrity.ipfs.kubo import Kubo
 
 _WAITING = 32
 """Pieces that may wait to be sent; whoever hashes them waits, too, when there are more."""
-
 
 _PATIENCE = 0.2
 _PATIENCE_AT_END = 5.0
@@ -32,13 +32,13 @@ class Upload:
     def __init__(self, api: str) -> None:
         self._pieces: queue.Queue[tuple[bytes, bytes] | None] = queue.Queue(_WAITING)
         self._rest: Future[Iterator[bytes]] = Future()
-        self._done: Future[int] = Future()
+        self._done: Future[int]
         self._broken_off = threading.Event()
         self._sent = 0
-        self._thread = threading.Thread(target=self._run, args=(api,), name="upload", daemon=True)
+        self._api = api
 
     def __enter__(self) -> Upload:
-        self._thread.start()
+        self._done = beside(self._run, "upload")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -50,7 +50,7 @@ class Upload:
                     self._pieces.get_nowait()
         self._offer(None)
         # A daemon that takes nothing more is not waited for: its connection ends by its own time.
-        self._thread.join(_PATIENCE_AT_END)
+        wait([self._done], _PATIENCE_AT_END)
 
     def take(self, digest: bytes, piece: bytes, stopped: Callable[[], bool]) -> None:
         """A :data:`integrity.disk.hashing.Take`. Raises as :meth:`finish` when the upload has failed."""
@@ -84,12 +84,9 @@ class Upload:
 
     # --- on the upload's own thread ------------------------------------------------------------
 
-    def _run(self, api: str) -> None:
-        try:
-            with Kubo(api) as kubo:
-                self._done.set_result(kubo.import_cars([self._first(), self._second()]))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            self._done.set_exception(error)
+    def _run(self) -> int:
+        with Kubo(self._api) as kubo:
+            return kubo.import_cars([self._first(), self._second()])
 
     def _first(self) -> Iterator[bytes]:
         for parts in car_parts([], self._counted(self._queued())):

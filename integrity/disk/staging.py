@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 from pathlib import Path
-from types import TracebackType
 
 import filelock
 
@@ -53,12 +52,7 @@ class Staging:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # Cleared away while the lock is held, so that nobody else's work is taken for leftovers.
         if not self._holds_something() and os.name == "posix":
             self._clear()

@@ -49,12 +49,7 @@ class TemporaryFolder:
             raise DiskError(f"no room for temporary data: {error.strerror or error}") from error
         return self._path
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
         self._path = None
         if self._fd >= 0:

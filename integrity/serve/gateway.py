@@ -155,7 +155,6 @@ class Gateway:
         return response
 
     async def _block(self, cid: AnyCid) -> bytes | memoryview:
-        self._refuse_denied(cid)
         at_once = self._reader.read_at_once(cid.key)
         if at_once is not None:
             return at_once
@@ -169,10 +168,13 @@ class Gateway:
             end = min(at + _SLICE, span.stop)
 
             def cut(at: int = at, end: int = end) -> bytes | None:
-                block = None if self._denylist.status(cid) else self._reader.read(cid.key)
+                block = self._read(cid)
                 return None if block is None else block[at:end]
 
-            data = await self._off(cut)
+            try:
+                data = await self._off(cut)
+            except Refused:  # denied since the answer was begun
+                data = None
             if data is None:
                 _cut_off(request)
                 return

@@ -7,6 +7,7 @@ import hashlib
 import os
 import secrets
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +51,7 @@ def import_car(
         part = folder / f"{secrets.token_hex(8)}{_PART}"
         try:
             with part.open("xb") as file, part.with_suffix(".index").open("x+b") as index:
-                room = None if quota is None else _room(store, quota)
-                return _import(store, read, file, index, room, report)
+                return _import(store, read, file, index, _room(store, quota), report)
         finally:
             for left in (part, part.with_suffix(".index")):
                 left.unlink(missing_ok=True)
@@ -69,13 +69,14 @@ class _Room:
     largest: int
 
 
-def _room(store: Store, quota: int) -> _Room:
+def _room(store: Store, quota: int | None) -> _Room:
     sizes = [known.size for known in store.imports()]
-    return _Room(max(0, quota - sum(sizes)), max(sizes, default=0))
+    left = sys.maxsize if quota is None else max(0, quota - sum(sizes))
+    return _Room(left, max(sizes, default=0))
 
 
 def _import(
-    store: Store, read: Read, file: BinaryIO, index: BinaryIO, room: _Room | None,
+    store: Store, read: Read, file: BinaryIO, index: BinaryIO, room: _Room,
     report: Report | None,
 ) -> Imported:  # fmt: skip
     car = CarReader(read)
@@ -93,8 +94,8 @@ def _import(
     name = f"{copy.digest.hexdigest()}.car"
     target = Path(file.name).with_name(name)
     already = _is_known(store, name)
-    if copy.is_too_large and not already:
-        raise copy.full()
+    if copy.size > room.left and not already:
+        raise _full(room)
     os.replace(file.name, target)
     try:
         sync_directory(os.fspath(target.parent))
@@ -105,6 +106,12 @@ def _import(
                 target.unlink()
         raise
     return Imported(stored, car.roots, already)
+
+
+def _full(room: _Room) -> StoreFull:
+    return StoreFull(
+        f"the store's quota leaves {room.left} bytes for imports, and this one has more"
+    )
 
 
 def _is_known(store: Store, name: str) -> bool:
@@ -127,7 +134,7 @@ def _check(section: Section) -> None:
 class _Copy:
     """The store's own CARv1 while it is written, with an index of it beside it."""
 
-    def __init__(self, file: BinaryIO, index: BinaryIO, room: _Room | None) -> None:
+    def __init__(self, file: BinaryIO, index: BinaryIO, room: _Room) -> None:
         self._file = file
         self._index = index
         self._room = room
@@ -137,18 +144,10 @@ class _Copy:
 
     def write(self, data: bytes) -> None:
         self.size += len(data)
-        if self.is_too_large and self._room is not None and self.size > self._room.largest:
-            raise self.full()
+        if self.size > max(self._room.left, self._room.largest):
+            raise _full(self._room)
         self.digest.update(data)
         self._file.write(data)
-
-    @property
-    def is_too_large(self) -> bool:
-        return self._room is not None and self.size > self._room.left
-
-    def full(self) -> StoreFull:
-        left = 0 if self._room is None else self._room.left
-        return StoreFull(f"the imports would have more than the {left} bytes that are left")
 
     def add(self, section: Section) -> None:
         key = section.cid.key

@@ -10,7 +10,6 @@ import select
 import subprocess
 import termios
 import time
-from types import TracebackType
 
 from .running import COMMAND, User
 
@@ -36,12 +35,7 @@ class Terminal:
     def __enter__(self) -> Terminal:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
         os.close(self._master)

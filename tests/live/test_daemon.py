@@ -352,6 +352,10 @@ def hang_up_on_import(command: str) -> None:
         raise ConnectionError("the daemon dies")
 
 
+def press_ctrl_c_soon() -> None:
+    threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
+
+
 def test_who_gives_up_does_not_wait_for_an_announcement(
     integrity_publisher: Session, folder: Path, liar: LyingDaemon
 ) -> None:
@@ -359,7 +363,7 @@ def test_who_gives_up_does_not_wait_for_an_announcement(
 
     def stall(command: str) -> None:
         if command.startswith("routing/provide"):
-            threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
+            press_ctrl_c_soon()
             over.wait(60)
 
     liar.before_reading = stall
@@ -384,7 +388,7 @@ def test_an_upload_that_is_left_sends_nothing_that_looks_whole(liar: LyingDaemon
         with upload:
             for _ in range(20):
                 upload.take(key, block, lambda: False)
-            threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
+            press_ctrl_c_soon()
             upload.finish([any_cid(Cid(RAW, key))], [])
 
     with pytest.raises(KeyboardInterrupt):
@@ -413,7 +417,7 @@ def test_a_daemon_that_stops_reading_does_not_hold_who_gives_up(
 
     def stall(command: str) -> None:
         if command.startswith("dag/import"):
-            threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
+            press_ctrl_c_soon()
             over.wait(60)
 
     liar.before_reading = stall

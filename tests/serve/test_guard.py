@@ -9,6 +9,7 @@ import select
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -469,24 +470,12 @@ def test_threat_46_while_memory_is_short_the_slowest_car_is_cut(
 def test_threat_46_while_memory_is_short_honest_clients_are_served_one_beside_another(
     home: Home, monkeypatch: pytest.MonkeyPatch, many: list[socket.socket]
 ) -> None:
-    wrong: list[int] = []
-    with little_memory(home, monkeypatch) as (url, _):
+    asked = random.Random(4).choices([*BLOCKS, LEAF], k=20)
+    with little_memory(home, monkeypatch) as (url, _), ThreadPoolExecutor(4) as pool:
         many += [never_read(url, raw(BLOCKS[n]), 4) for n in range(8)]
-
-        def work(seed: int) -> None:
-            generator = random.Random(seed)
-            for _ in range(5):
-                cid = generator.choice([*BLOCKS, LEAF])
-                if ask(url, raw(cid)).body != DAG.blocks[cid]:
-                    wrong.append(seed)
-
-        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        answers = list(pool.map(lambda cid: ask(url, raw(cid)).body, asked))
         hang_up(many)
-    assert wrong == []
+    assert answers == [DAG.blocks[cid] for cid in asked]
 
 
 def test_a_block_that_goes_while_it_is_sent_slowly_ends_the_connection(
