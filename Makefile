@@ -22,7 +22,7 @@ node_modules/.done: package-lock.json
 	touch $@
 
 # The program itself rather than npm's launcher, so that signals reach it.
-$(BIN)/anvil: node_modules/.done .venv/.done
+$(BIN)/anvil: | node_modules/.done .venv/.done
 	ln -sf "$$(ls $(CURDIR)/node_modules/@foundry-rs/anvil-*/bin/anvil* | head -n 1)" $@
 
 demo: setup  ## run the main job on real files, and show it

@@ -11,7 +11,7 @@ A message says what happened and to what; ``next`` says what to do about it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class IntegrityError(Exception):
@@ -41,6 +41,12 @@ class IntegrityError(Exception):
         for line in (*self.causes, self.next):  # for who sees no more than a traceback
             if line:
                 self.add_note(line)
+
+    def about(self, what: str) -> Self:
+        """The same, its message beginning with what it is about."""
+        self.message = f"{what}: {self.message}"
+        self.args = (self.message,)
+        return self
 
     @property
     def name(self) -> str:
@@ -269,10 +275,10 @@ class Declined(UnavailableError):
 
 
 class Interrupted(UnavailableError):
-    """Ctrl-C; what was done so far is kept."""
+    """Ctrl-C."""
 
     exit_code = 130
-    default_next = "Run the same command again: it goes on where it stopped."
+    default_next = "Run the same command again."
 
 
 # --- refused -----------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ _INTERRUPTED = 130
 app = typer.Typer(
     name="integrity",
     help="Publish verified files, and verify what anybody sends you against the chain.",
+    epilog="INTEGRITY_HOME moves everything this program keeps: settings, keys, store, chain.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -101,7 +102,7 @@ def _run(*, as_json: bool) -> int:
     except (KeyboardInterrupt, typer.Abort):
         from integrity.errors import Interrupted
 
-        output.fail(Interrupted("interrupted; what was done so far is kept"), as_json=as_json)
+        output.fail(Interrupted("interrupted"), as_json=as_json)
         return _INTERRUPTED
     except Exception as error:
         from integrity.errors import IntegrityError

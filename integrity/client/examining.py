@@ -25,6 +25,7 @@ from integrity.errors import (
 )
 from integrity.ipfs.kubo import DEFAULT_API, Kubo, find_api
 from integrity.ports import ChainReader
+from integrity.serve.denying import Denylist, default_denylist
 from integrity.store.database import Store
 from integrity.verifier.record import check_chain, check_code
 
@@ -51,8 +52,10 @@ def examine(session: Session) -> list[Finding]:
         ("keys", lambda: _keys(session)),
         ("trust store", lambda: _trust(session)),
         ("store", lambda: _store(session)),
+        ("denylist", lambda: _denylist(session)),
         ("hashing", _hashing),
         ("ipfs", _ipfs),
+        ("pinning", lambda: _pinning(session)),
         ("anvil", lambda: _anvil(session)),
         ("development chain", lambda: _development(session)),
         *((f"chain {c}", lambda c=c: _chain(session, c)) for c in _chains(session)),
@@ -97,7 +100,7 @@ def _home(session: Session) -> str:
 def _settings(session: Session) -> str:
     config = session.config
     chain = "none" if config.default_chain is None else str(config.default_chain)
-    return f"{config.path}, default chain {chain}, {len(config.rpc)} chains with an RPC"
+    return f"{config.path}, default chain {chain}, {_number(len(config.rpc), 'chain')} with an RPC"
 
 
 def _keys(session: Session) -> str:
@@ -110,14 +113,31 @@ def _keys(session: Session) -> str:
 
 
 def _trust(session: Session) -> str:
-    return f"{len(session.trust.all())} publishers, and this home's own keys"
+    return f"{_number(len(session.trust.all()), 'publisher')}, and this home's own keys"
 
 
 def _store(session: Session) -> str:
     if not session.home.store.exists():
         return "nothing published from here yet"
     with Store(session.home.store) as store:
-        return f"{len(store.releases())} releases, {session.home.store.stat().st_size >> 10} KiB"
+        return f"{_number(len(store.releases()), 'release')}, {session.home.store.stat().st_size >> 10} KiB"
+
+
+def _denylist(session: Session) -> str:
+    denylist = Denylist(default_denylist(session.home.store))
+    denylist.refresh()
+    return f"{_number(denylist.entries, 'entry', 'entries')} that `integrity serve` does not serve"
+
+
+def _pinning(session: Session) -> str:
+    names = sorted(session.config.pinning)
+    for name in names:
+        session.pinning_service(name)
+    return ", ".join(names) or "no service in config.toml, and only --pin needs one"
+
+
+def _number(count: int, one: str, many: str | None = None) -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def _hashing() -> str:

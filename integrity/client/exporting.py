@@ -56,7 +56,12 @@ def export_car(
     if isinstance(target, Path) and os.path.lexists(target):
         raise PathRefused(f"{str(target)!r} exists", next="Name another file with -o.")
     with ManifestFile(session) as file:
-        record, header = bring_manifest(session, file, link, Fetcher([], 1), beside=None)
+        try:
+            record, header = bring_manifest(session, file, link, Fetcher([], 1), beside=None)
+        except SourcesUnavailable as error:
+            raise SourcesUnavailable(
+                error.message, next="Only what this home published or imported can be exported."
+            ) from error
         roots = release_roots(header.content, record.manifest, file.path.stat().st_size)
     with Store(session.home.store) as store:
         portions = _reported(_portions(store, roots), report)

@@ -89,7 +89,10 @@ def _how_to_name_one(link: Link) -> str:
     """A link's own hints are told, and not followed: a stranger chose them (docs/adr/0005)."""
     if link.sources:
         return f"The link suggests {', '.join(link.sources)}; name it with --from if you wish."
-    return "Name one with --from URL; any will do, since none is trusted."
+    return (
+        "Name one with --from: a gateway's URL, `ipfs` for a Kubo daemon, or `store` for what this "
+        "home keeps. Any will do, since none is trusted."
+    )
 
 
 def _already(

@@ -244,6 +244,10 @@ class Kubo:
         try:
             yield
         except failures.ErrorResponse as error:
+            if "context deadline exceeded" in str(error):
+                raise IpfsUnavailable(
+                    f"the daemon at {self.api} did not {what} in time: it found nobody who has it"
+                ) from error
             raise IpfsRefused(
                 f"the daemon at {self.api} would not {what}: {str(error)[:_SHOWN]}"
             ) from error

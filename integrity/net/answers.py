@@ -11,6 +11,7 @@ import urllib3
 from integrity.net.pool import limited
 
 _CHUNK = 64 << 10
+_SHOWN = 200
 
 
 class Answer(NamedTuple):
@@ -57,7 +58,16 @@ def ask(
 
 
 def reason_of(error: Exception) -> str:
-    """The innermost reason of a urllib3 error, which wraps several times."""
+    """What went wrong, in words for people: urllib3 wraps the system's error several times."""
     reason = getattr(error, "reason", None)
     inner = reason if isinstance(reason, Exception) else error
-    return f"{type(inner).__name__}: {inner}"
+    cause = inner.__cause__
+    if isinstance(inner, urllib3.exceptions.NameResolutionError):
+        return "its name does not resolve"
+    if isinstance(inner, urllib3.exceptions.NewConnectionError) and isinstance(cause, OSError):
+        return f"cannot connect: {cause.strerror or cause}"
+    if isinstance(inner, urllib3.exceptions.ConnectTimeoutError):
+        return "no connection in time"
+    if isinstance(inner, urllib3.exceptions.ReadTimeoutError):
+        return "no answer in time"
+    return f"{type(inner).__name__}: {str(inner)[:_SHOWN]}"

@@ -29,6 +29,11 @@ _DOUBLE = re.compile(r"//([0-9a-f]{64})")
 _ENTRY = re.compile(r"(?P<what>\S+)(?:\s+status=(?P<status>410|451))?")
 
 
+def default_denylist(store: Path) -> Path:
+    """Where the list of whoever serves this store is looked for."""
+    return store.with_name("denylist")
+
+
 class Denylist:
     """``path`` need not exist; it is read again when it changed. Safe to use from several threads."""
 
@@ -38,6 +43,10 @@ class Denylist:
         self._read: Signature | None = None
         self._keys: dict[bytes, int] = {}
         self._hidden: dict[bytes, int] = {}
+
+    @property
+    def entries(self) -> int:
+        return len(self._keys) + len(self._hidden)
 
     def refresh(self) -> None:
         """Read the list if it changed. Raises UsageError that names the line; the entries that were

@@ -57,6 +57,7 @@ class Gateway:
         self.app.router.add_get("/ipfs/{tail:.+}", self._ipfs, allow_head=True)
         self.app.router.add_get("/routing/v1/providers/{cid}", self._providers, allow_head=True)
         self.app.router.add_get("/routing/v1/{tail:.*}", self._unknown)
+        self.app.router.add_get("/", self._welcome, allow_head=True)
         self.app.on_response_prepare.append(self._add_cors)
         self.app.on_cleanup.append(self._stop)
 
@@ -93,6 +94,9 @@ class Gateway:
 
     async def _add_cors(self, _: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(CORS)
+
+    async def _welcome(self, _: web.Request) -> web.StreamResponse:
+        return text(200, "an IPFS trustless gateway: /ipfs/CID?format=raw or /ipfs/CID?format=car")
 
     async def _unknown(self, _: web.Request) -> web.StreamResponse:
         return text(501, "this server tells providers of blocks, and nothing else")

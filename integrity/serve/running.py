@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from integrity.errors import UsageError
-from integrity.serve.denying import Denylist
+from integrity.serve.denying import Denylist, default_denylist
 from integrity.serve.gateway import Gateway
 from integrity.serve.guard import CONNECTIONS, HEAD_SECONDS, READ_SECONDS, Guards
 from integrity.serve.hosts import Hosts
@@ -76,7 +76,7 @@ def _is_our_fault(record: logging.LogRecord) -> bool:
 @contextlib.asynccontextmanager
 async def serving(store: Store, how: Serving) -> AsyncIterator[str]:
     """A gateway on the running loop -> its URL; it is stopped at the end."""
-    denylist = Denylist(how.denylist or store.path.with_name("denylist"))
+    denylist = Denylist(how.denylist or default_denylist(store.path))
     denylist.refresh()
     provider = Provider(how.announce) if how.announce is not None else None
     names = (*how.names, provider.host) if provider else how.names

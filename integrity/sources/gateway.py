@@ -9,6 +9,7 @@ import urllib3
 
 from integrity.core.cid import raw_cid
 from integrity.errors import SourceError, UsageError
+from integrity.net.answers import reason_of
 from integrity.net.pool import limited, pool_manager
 
 _RAW = "application/vnd.ipld.raw"
@@ -35,7 +36,7 @@ class GatewaySource:
             usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
         except ValueError:  # brackets that hold no address, or a port that is none
             usable = None
-        if not usable:
+        if not usable or not url.isprintable() or " " in url:
             raise UsageError(
                 f"a source's URL begins with http:// or https:// and a host, and {url!r} does not",
                 next="Name it as --from http://127.0.0.1:8080, for one.",
@@ -62,7 +63,7 @@ class GatewaySource:
         try:
             response = self._request(url)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise SourceError(f"{self.name}: {_reason(error)}") from error
+            raise SourceError(f"{self.name}: {reason_of(error)}") from error
         whole = False
         try:
             self._check_head(response)
@@ -74,7 +75,7 @@ class GatewaySource:
                 raise SourceError(f"{self.name}: hung up with {left} bytes still to come")
             return got
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
-            raise SourceError(f"{self.name}: {_reason(error)}") from error
+            raise SourceError(f"{self.name}: {reason_of(error)}") from error
         finally:
             if whole:
                 response.release_conn()
@@ -108,7 +109,3 @@ def _read_into(response: urllib3.BaseHTTPResponse, buffer: memoryview) -> tuple[
     while got < len(buffer) and (more := raw.readinto(buffer[got:])):
         got += more
     return got, raw.length or 0
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error)[:_SHOWN]}"

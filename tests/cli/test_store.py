@@ -150,3 +150,23 @@ def test_gc_keeps_what_is_needed_and_takes_the_rest(publisher: User, tmp_path: P
     publisher.ok("store", "remove", listed["releases"][0]["manifest"])
     assert publisher.ok("store", "check", "--json").json()["blocks"] == 0
     assert publisher.run("store", "remove", links[1]).code == 2
+
+
+def test_a_broken_car_is_named(user: User) -> None:
+    (user.place / "broken.car").write_bytes(b"no car")
+    assert "'broken.car': " in user.run("import", "broken.car").errors
+    assert "the CAR on stdin: " in user.run("import", "-", stdin=b"no car").errors
+
+
+def test_what_was_removed_is_named(release: Release, reader: User, tmp_path: Path) -> None:
+    exported(release, tmp_path / "release.car")
+    name = reader.ok("import", tmp_path / "release.car", "--json").json()["name"]
+    assert f"removed  {name}\n" in reader.ok("store", "remove", name[:16]).text
+
+
+def test_what_is_not_in_the_store_cannot_be_exported(release: Release, reader: User) -> None:
+    known = ("--publisher", release.address)
+    done = reader.run("export", "car", release.link, "-o", "x.car", *known)
+    assert done.code == 3
+    assert "published or imported" in done.errors
+    assert "--from" not in done.errors

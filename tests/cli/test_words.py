@@ -319,3 +319,21 @@ def test_a_demo_of_nothing_is_refused(user: User, folder: str) -> None:
     (user.place / "socket").mkdir()
     os.mkfifo(user.place / "socket" / "pipe")
     assert user.run("demo", "--folder", folder).code == 2
+
+
+def test_doctor_looks_at_what_is_not_served_and_at_pinning_services(user: User) -> None:
+    user.home.mkdir(mode=0o700)
+    (user.home / "denylist").write_text("/ipfs/no-cid\n")
+    (user.home / "config.toml").write_text(
+        '[pinning.far]\nurl = "https://pin.example"\ntoken_file = "/nowhere/token"\n'
+    )
+    told = user.run("doctor").errors + user.run("doctor").text
+    assert "denylist" in told
+    assert "line 1" in told
+    assert "/nowhere/token" in told
+
+
+def test_the_help_shows_every_command_in_one_line_each(user: User) -> None:
+    for group in ((), ("chain",), ("key",), ("store",), ("trust",), ("export",)):
+        assert "...\n" not in user.ok(*group, "--help").text.partition("Commands:")[2]
+    assert "INTEGRITY_HOME" in user.ok("--help").text

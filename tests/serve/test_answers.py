@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import socket
+import urllib.request
 
 import pytest
 
@@ -249,3 +250,8 @@ def test_what_is_no_http_stops_that_connection_alone(served: Served, raw: bytes)
     reply = receive(connection)
     assert reply.status in {0, 400, 404, 431}
     assert ask(served.url, url_of(BLOCK)).body == BLOCK
+
+
+def test_a_person_who_looks_at_the_server_itself_is_told_what_it_is(served: Served) -> None:
+    with urllib.request.urlopen(served.url) as reply:
+        assert b"/ipfs/CID?format=raw" in reply.read()

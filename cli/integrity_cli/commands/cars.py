@@ -29,8 +29,11 @@ def import_file(
     *,
     as_json: Json = False,
 ) -> None:
-    """Take all blocks of a CAR into the store, each checked, and serve them from then on."""
-    from integrity.errors import UsageError
+    """Take all blocks of a CAR into the store, each checked.
+
+    They are served from then on.
+    """
+    from integrity.errors import IntegrityError, UsageError
     from integrity.store.database import Store
     from integrity.store.importing import import_car
 
@@ -47,7 +50,10 @@ def import_file(
         Store(given.home.store) as store,
         output.progress(quiet=as_json) as report,
     ):
-        done = import_car(store, _reader(opened, file), quota=quota, report=report)
+        try:
+            done = import_car(store, _reader(opened, file), quota=quota, report=report)
+        except IntegrityError as error:
+            raise error.about("the CAR on stdin" if str(file) == "-" else repr(str(file))) from None
     if as_json:
         output.emit({
             "name": done.stored.name, "roots": [str(root) for root in done.roots],
@@ -88,7 +94,10 @@ def export_car(
     rpc: Rpc = [],
     as_json: Json = False,
 ) -> None:
-    """Write a release of this home's store, its manifest with it, as a CAR for any IPFS tool."""
+    """Write a release as a CAR for any IPFS tool.
+
+    Its manifest is in it; all of it comes from this home's store.
+    """
     from integrity.client.exporting import export_car as run
     from integrity.errors import UsageError
 

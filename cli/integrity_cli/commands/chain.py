@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from integrity.devchain.chain import ChainStatus, DevelopmentChain
 
 app = typer.Typer(
-    help="Run a development chain on this machine; deploy the registry elsewhere.",
+    help="Run a development chain; deploy the registry anywhere.",
     no_args_is_help=True, rich_markup_mode=None,
 )  # fmt: skip
 
@@ -55,7 +55,10 @@ def _value(status: ChainStatus) -> dict[str, Any]:
 
 @app.command("start")
 def start(*, as_json: Json = False) -> None:
-    """Start it (anvil, in the background), with the registry and two funded keys; returns when ready."""
+    """Start it in the background, and return when it is ready.
+
+    It is anvil, with the registry on it and two funded keys.
+    """
     _tell(_chain().start(), as_json=as_json)
 
 
@@ -84,7 +87,7 @@ def fund(
     ether: Annotated[int, typer.Option(min=1, max=10**9, help="How much it then has.")] = 1000,
     as_json: Json = False,
 ) -> None:
-    """Give an account ether on the development chain, where ether costs nothing."""
+    """Give an account ether on the development chain."""
     from integrity.core.names import parse_address
 
     account = parse_address(address)
@@ -103,7 +106,7 @@ def deploy(
     key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Put the registry at its one address on a chain that has not got it."""
+    """Put the registry at its one address on a chain."""
     from integrity.client.deploying import deploy as run
 
     result = run(session(rpc=rpc, chain=chain), key)

@@ -28,7 +28,10 @@ def demo(
         typer.Option(help="Publish a copy of this folder [default: this Python's packages]."),
     ] = None,
 ) -> None:
-    """Run the main job on real files: publish, serve, get, verify; then catch a lie and a flipped byte."""
+    """Run the main job on real files: publish, serve, get, verify.
+
+    Then catch a lie and a flipped byte.
+    """
     source = folder or Path(sysconfig.get_path("purelib"))
     with tempfile.TemporaryDirectory(prefix="integrity-demo-") as work:
         _Session(Path(work)).run(source)

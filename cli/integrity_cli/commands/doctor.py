@@ -9,7 +9,7 @@ from integrity_cli.options import Json, Rpc, session
 
 
 def doctor(*, rpc: Rpc = [], as_json: Json = False) -> None:
-    """Look at everything this program needs, and say what is wrong and how to mend it."""
+    """Look at everything that is needed, and say how to mend it."""
     from integrity.client.examining import examine
 
     findings = examine(session(rpc=rpc))

@@ -36,8 +36,12 @@ def get(
     sidecar: Annotated[bool, typer.Option(help="Write NAME.integrity beside the folder.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Download a release and check every piece of it; the folder appears whole or not at all."""
+    """Download a release, every piece of it checked.
+
+    The folder appears whole or not at all.
+    """
     from integrity.client.getting import get as run
+    from integrity.errors import Interrupted
     from integrity.sources.opening import opened
 
     given, parsed = reading(link, rpc, publisher)
@@ -45,7 +49,13 @@ def get(
         opened(sources, given.home.store, ipfs_api) as found,
         output.progress(quiet=as_json) as report,
     ):
-        result = run(given, parsed, target, sources=found, sidecar=sidecar, report=report)
+        try:
+            result = run(given, parsed, target, sources=found, sidecar=sidecar, report=report)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "interrupted; what was verified so far is kept",
+                next="Run the same command again: it goes on where it stopped.",
+            ) from None
     if as_json:
         output.emit(_value(result))
     else:

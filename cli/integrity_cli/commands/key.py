@@ -39,7 +39,10 @@ def _tell(verb: str, info: KeyInfo, *, as_json: bool) -> None:
 
 @app.command("new")
 def new(*, name: Name = None, as_json: Json = False) -> None:
-    """Make a new key, encrypted with a password (asked for, or INTEGRITY_PASSWORD_FILE)."""
+    """Make a new key, encrypted with a password.
+
+    The password is asked for, or read from INTEGRITY_PASSWORD_FILE.
+    """
     given = session()
     info = given.keystore.create(name, new_password(name or "to be made"))
     _tell("made the key", info, as_json=as_json)
@@ -76,7 +79,7 @@ def import_key(
     name: Name = None,
     as_json: Json = False,
 ) -> None:
-    """Take in a key. Private keys are read from files only, never from the command line."""
+    """Take in a key from a file, never from the command line."""
     info = session().keystore.import_file(name, file, password)
     _tell("imported the key", info, as_json=as_json)
 
@@ -89,7 +92,7 @@ def export(
         Path | None, typer.Option("-o", "--output", help="A new file [default: stdout].")
     ] = None,
 ) -> None:
-    """Write out a key's encrypted keystore, for a backup or another machine."""
+    """Write out a key's encrypted keystore, for a backup."""
     from integrity.disk.files import write_whole
     from integrity.errors import UsageError
 
@@ -98,6 +101,8 @@ def export(
         output.emit_bytes(iter([data]))
         return
     if target.exists():
-        raise UsageError(f"{str(target)!r} exists; nothing was overwritten")
+        raise UsageError(
+            f"{str(target)!r} exists", next="Name another file with -o; nothing was overwritten."
+        )
     write_whole(target.absolute(), data, private=True)
     output.note(f"exported to {target}")

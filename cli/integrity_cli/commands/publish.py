@@ -76,7 +76,7 @@ def publish(
     ] = [],
     as_json: Json = False,
 ) -> None:
-    """Publish a folder: hash it, keep it servable, and record it on the chain."""
+    """Hash a folder, keep it servable, record it on the chain."""
     from integrity.client.publishing import publish as run
 
     given = session(rpc=rpc, chain=chain, publisher=publisher)
@@ -112,7 +112,7 @@ def manifest(
     meta: Meta = [],
     no_also: NoAlso = False,
 ) -> None:
-    """Print the manifest of a folder, byte for byte, without publishing anything."""
+    """Print the manifest of a folder, without publishing it."""
     from integrity.disk.building import Naming, ReleaseBuilder
 
     given = session(publisher=publisher)

@@ -26,7 +26,10 @@ def serve(
     ] = [],
     as_json: Json = False,
 ) -> None:
-    """Serve what this home published, as a trustless IPFS gateway, until INT or TERM."""
+    """Serve what this home published as a trustless IPFS gateway.
+
+    Until INT or TERM.
+    """
     from integrity.serve.running import Serving, run
     from integrity.store.database import Store
 

@@ -46,7 +46,7 @@ def _import(entry: StoredImport) -> dict[str, Any]:
 
 @app.command("list")
 def list_all(*, as_json: Json = False) -> None:
-    """List the releases that were published from here, and what was imported."""
+    """List what was published from here, and what was imported."""
     from integrity.store.database import Store
 
     with Store(session().home.store) as store:
@@ -109,7 +109,7 @@ def _fault(fault: Fault) -> dict[str, Any]:
 
 @app.command("gc")
 def collect(*, as_json: Json = False) -> None:
-    """Take away what no release and no import needs any more, and give the room back."""
+    """Take away what nothing needs any more, and give the room back."""
     from integrity.store.database import Store
     from integrity.store.upkeep import collect as run
 
@@ -136,7 +136,10 @@ def remove(
     *,
     as_json: Json = False,
 ) -> None:
-    """Stop serving a release or an import. Published files are left alone; an import's copy goes."""
+    """Stop serving a release or an import.
+
+    Published files are left alone; an import's copy goes.
+    """
     from integrity.errors import UsageError
     from integrity.store.database import Store
     from integrity.store.upkeep import remove as run
@@ -150,6 +153,9 @@ def remove(
                 next="`integrity store list` tells what there is.",
             )
         removed, freed = run(store, releases, imports)
+    if not as_json:
+        for name in (*(_release(e)["link"] for e in releases), *(e.name for e in imports)):
+            output.say(f"removed  {name}")
     _tell_freed(removed, freed, as_json=as_json)
 
 

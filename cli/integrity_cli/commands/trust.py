@@ -27,7 +27,10 @@ def add(
     chain: Chain = None,
     as_json: Json = False,
 ) -> None:
-    """Believe a publisher from now on. Compare the whole address with what they say themselves."""
+    """Believe a publisher from now on.
+
+    Compare the whole address with what they say themselves.
+    """
     from integrity.core.names import parse_address
     from integrity.trust import TrustedPublisher
 

@@ -39,7 +39,10 @@ def verify(
     rpc: Rpc = [],
     as_json: Json = False,
 ) -> None:
-    """Hash everything in a folder and hold it against a release's record, or a manifest."""
+    """Hash a folder and hold it against a release's record.
+
+    Or, with --manifest, against a manifest alone.
+    """
     from integrity.client.verifying import verify as run
     from integrity.errors import UsageError
     from integrity.sources.opening import opened
