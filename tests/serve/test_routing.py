@@ -208,7 +208,7 @@ EVERYTHING = [
     (f"/routing/v1/providers/{BLOCK}", 200), ("/routing/v1/providers/x", 422), ("/routing/v1/x", 501),
     (f"/ipfs/{BLOCK}?format=raw", 200), (f"/ipfs/{TOP}?format=car", 200), ("/ipfs/x?format=raw", 400),
     (f"/ipfs/{BLOCK}", 400), (f"/ipfs/{ABSENT}?format=raw", 404), (f"/ipfs/{TOP}/x?format=car", 404),
-    (f"/ipfs/{BLOCK}?format=tar", 406), ("/", 404), ("/ipns/x", 404),
+    (f"/ipfs/{BLOCK}?format=tar", 406), ("/", 200), ("/x", 404), ("/ipns/x", 404),
 ]  # fmt: skip
 
 
