@@ -19,8 +19,8 @@ from integrity.errors import DiskError, NoRpc, PathRefused, UsageError
 
 APP = "integrity"
 _LOCK_SECONDS = 30
-_SIZE = re.compile(r"([0-9]{1,15}) *(B|KiB|MiB|GiB|TiB)?")
-_UNITS = {"B": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}
+_SIZE = re.compile(r"([0-9]{1,15}) *(?:B|([KMGT])(?:iB)?)?")
+_UNITS = {None: 0, "K": 10, "M": 20, "G": 30, "T": 40}
 _CHAIN_ID = re.compile(r"[1-9][0-9]{0,15}")
 
 
@@ -263,12 +263,17 @@ def _pinning(path: Path, name: str, settings: object) -> PinningSettings:
     return PinningSettings(**settings)
 
 
+def parse_size(text: str) -> int | None:
+    """Bytes out of a text such as ``20 GiB``, ``20G`` or ``20000``; None when it is none."""
+    match = _SIZE.fullmatch(text)
+    return None if match is None else int(match[1]) << _UNITS[match[2]]
+
+
 def _size(path: Path, value: object) -> int:
-    """Bytes out of a number, or of a text such as ``20 GiB``."""
-    match = _SIZE.fullmatch(str(value)) if isinstance(value, (int, str)) else None
-    if match is None:
+    size = parse_size(str(value)) if isinstance(value, (int, str)) else None
+    if size is None:
         raise _broken(path, 'has a store_quota that is no size, such as "20 GiB"')
-    return int(match[1]) << _UNITS[match[2] or "B"]
+    return size
 
 
 def _broken(path: Path, what: str) -> UsageError:

@@ -6,23 +6,39 @@ integrity.errors. Tests write full implementations of their own and mutate them 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from integrity.core.pieces import PIECE_SIZE
 from integrity.core.registry import Block
 from integrity.core.sorting import Scratch
 
 __all__ = [
+    "MANIFEST",
     "Block",
     "ChainReader",
+    "ManifestHolder",
+    "Order",
+    "Piece",
     "Progress",
     "ReleasedEvent",
     "Report",
     "Scratch",
     "Signer",
     "Source",
+    "SourceProgress",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceProgress:
+    """What one source gave so far, in bytes, and lately, in bytes a second; ``rejected`` pieces."""
+
+    name: str
+    bytes: int
+    speed: float
+    rejected: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,12 @@ class Progress:
     done: int
     total: int | None = None
     unit: str = "bytes"
+    sources: tuple[SourceProgress, ...] = ()
+
+    @property
+    def speed(self) -> float:
+        """That of all sources together."""
+        return sum(source.speed for source in self.sources)
 
 
 Report = Callable[[Progress], None]
@@ -88,16 +110,104 @@ class Signer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One block that is missing. ``number`` counts all blocks of a run in their order, ``index`` those
+    of the file at ``path``, which has ``size`` bytes. A block of the manifest has the path
+    :data:`MANIFEST`; its ``length`` is None while only its digest is known: then it is no longer than
+    a piece.
+    """
+
+    number: int
+    path: str
+    index: int
+    digest: bytes
+    length: int | None
+    size: int
+
+    @property
+    def offset(self) -> int:
+        """Where it begins in its file, in bytes."""
+        return self.index * PIECE_SIZE
+
+    @property
+    def room(self) -> int:
+        """The most bytes it may have."""
+        return PIECE_SIZE if self.length is None else self.length
+
+
+MANIFEST = ""
+
+
+class Order(Protocol):
+    """What a source is asked for in one go, and the hands into which it gives what it has."""
+
+    @property
+    def pieces(self) -> Sequence[Piece]:
+        """In the order in which they are wanted; pieces of one file that follow one another stand so."""
+        ...
+
+    @property
+    def tree(self) -> str | None:
+        """An IPFS path below which just about everything is wanted, if there is one."""
+        ...
+
+    @property
+    def buffer(self) -> memoryview:
+        """Room for a piece and one byte more, for whoever fetches it piece by piece."""
+        ...
+
+    def wants(self, piece: Piece) -> bool:
+        """Whether it is still to be fetched: somebody else may have taken it over."""
+        ...
+
+    def take(self, piece: Piece, data: memoryview) -> bool:
+        """Take the bytes that a source sent for a piece, right or wrong -> whether to go on."""
+        ...
+
+    def lacks(self, piece: Piece, why: str) -> None:
+        """The source has not got this one."""
+        ...
+
+    def more(self) -> Sequence[Piece]:
+        """Further pieces of the last one's file, which come with the order from now on; none when
+        there are none that nobody else was given.
+        """
+        ...
+
+
+@runtime_checkable
+class ManifestHolder(Protocol):
+    """A source that may have a release's manifest as a file."""
+
+    def manifest(self) -> Iterable[bytes]:
+        """Its bytes, whatever they are; none when there is none. Raises SourceError."""
+        ...
+
+
 class Source(Protocol):
     """Anything that offers blocks. What it sends is checked by whoever asked, never by itself."""
 
     name: str
 
-    def read(self, digest: bytes, buffer: memoryview) -> int:
-        """Put the block of this SHA-256 into the buffer -> its length in bytes.
+    @property
+    def connections(self) -> int:
+        """How many orders it may be given at once."""
+        ...
 
-        Whoever asks gives room for one byte more than belongs there: a source that sends too much
-        fills it, and is cut off. Every failure to answer is a SourceError.
+    @property
+    def is_local(self) -> bool:
+        """Whether it is one's own, on this machine: such are asked before all others, and wrong bytes
+        are no lie, but of another release.
+        """
+        ...
+
+    def fetch(self, order: Order) -> None:
+        """Fetch the order's pieces, as far as they are wanted still, and give each one to it.
+
+        At most one byte more than belongs into a piece is read: so a source that sends too much
+        shows itself. Called on any thread, on several at once. Every failure to answer is a
+        SourceError; pieces that were neither given nor lacking are asked for again elsewhere.
         """
         ...
 

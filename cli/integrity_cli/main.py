@@ -39,6 +39,7 @@ app = typer.Typer(
 app.command("publish")(publish.publish)
 app.command("manifest")(publish.manifest)
 app.command("get")(get.get)
+app.command("repair")(get.repair)
 app.command("verify")(verify.verify)
 app.command("serve")(serve.serve)
 app.add_typer(store.app, name="store")

@@ -15,6 +15,7 @@ from integrity_cli import output
 if TYPE_CHECKING:
     from integrity.client.session import Session
     from integrity.core.links import Link
+    from integrity.fetch.engine import Terms
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (docs/json.md).")]
 Rpc = Annotated[
@@ -40,8 +41,26 @@ From = Annotated[
     typer.Option(
         "--from",
         metavar="SOURCE",
-        help="Where to fetch from: a gateway's URL, ipfs (a Kubo daemon), or store (this home's own). "
-        "May be repeated; none is trusted.",
+        help="Where to fetch from: the URL of a gateway or of a mirror's folder, a folder here, ipfs "
+        "(a Kubo daemon), or store (this home's own). May be repeated; none is trusted.",
+    ),
+]
+LimitRate = Annotated[
+    str | None,
+    typer.Option(
+        "--limit-rate", metavar="SIZE", help="Bytes a second at the most, as 5M, from all sources."
+    ),
+]
+LimitEach = Annotated[
+    str | None,
+    typer.Option("--limit-each", metavar="SIZE", help="The same from each source."),
+]
+Only = Annotated[
+    list[str],
+    typer.Option(
+        "--only",
+        metavar="PATTERN",
+        help="Of the release only these files, as 'docs/**' or '**/*.txt'. May be repeated.",
     ),
 ]
 IpfsApi = Annotated[
@@ -56,6 +75,25 @@ IpfsApi = Annotated[
 LinkText = Annotated[
     str, typer.Argument(metavar="LINK", help="integrity:… or alias/package[@version].")
 ]
+
+
+def terms(limit: str | None, each: str | None) -> Terms:
+    """How fast to fetch at the most. Raises UsageError."""
+    from integrity.fetch.engine import Terms
+
+    return Terms(_rate("--limit-rate", limit), _rate("--limit-each", each))
+
+
+def _rate(option: str, text: str | None) -> float | None:
+    from integrity.errors import UsageError
+    from integrity.home import parse_size
+
+    if text is None:
+        return None
+    size = parse_size(text)
+    if not size:
+        raise UsageError(f"{option} takes bytes a second, not {text!r}", next="As 500K or 5 MiB.")
+    return float(size)
 
 
 def path(text: str) -> Path:

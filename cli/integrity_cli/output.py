@@ -102,7 +102,7 @@ def emit(value: Mapping[str, Any]) -> None:
     finish()
 
 
-def emit_bytes(chunks: Iterator[bytes]) -> None:
+def emit_bytes(chunks: Iterator[bytes | memoryview]) -> None:
     """Bytes as they are, on stdout."""
     sys.stdout.flush()
     for chunk in chunks:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +16,8 @@ from integrity.core.anycid import AnyCid, release_roots
 from integrity.core.car import car_portions
 from integrity.core.dag import BlockMissing, Scope, Walk, checked_load
 from integrity.core.links import Link
-from integrity.disk.system import sync_directory
-from integrity.errors import DiskError, PathRefused, SourcesUnavailable
+from integrity.disk.files import write_new
+from integrity.errors import PathRefused, SourcesUnavailable
 from integrity.fetch.engine import Fetcher
 from integrity.ports import Progress, Report
 from integrity.store.database import Store
@@ -57,7 +55,7 @@ def export_car(
         raise PathRefused(f"{str(target)!r} exists", next="Name another file with -o.")
     with ManifestFile(session) as file:
         try:
-            record, header = bring_manifest(session, file, link, Fetcher([], 1), beside=None)
+            record, header = bring_manifest(session, file, link, Fetcher([]), beside=None)
         except SourcesUnavailable as error:
             raise SourcesUnavailable(
                 error.message, next="Only what this home published or imported can be exported."
@@ -67,7 +65,7 @@ def export_car(
         portions = _reported(_portions(store, roots), report)
         try:
             size = (
-                _write_file(target, portions)
+                write_new(target, portions)
                 if isinstance(target, Path)
                 else _write(target, portions)
             )
@@ -98,23 +96,3 @@ def _reported(portions: Iterator[bytes], report: Report | None) -> Iterator[byte
 
 def _write(file: Sink, portions: Iterator[bytes]) -> int:
     return sum(file.write(portion) for portion in portions)
-
-
-def _write_file(target: Path, portions: Iterator[bytes]) -> int:
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        try:
-            with part.open("xb") as file:
-                size = _write(file, portions)
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(part, target)  # unlike a rename, never over somebody else's
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink()
-        sync_directory(os.fspath(target.absolute().parent))
-    except FileExistsError as error:
-        raise PathRefused(f"{str(target)!r} exists", next="Name another file with -o.") from error
-    except OSError as error:
-        raise DiskError(f"cannot write {str(target)!r}: {error.strerror or error}") from error
-    return size

@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
+from integrity.client.filling import fill
 from integrity.client.manifests import ManifestFile
-from integrity.client.receiving import Receiver
 from integrity.client.session import Session
-from integrity.client.sidecars import write_sidecar
+from integrity.client.sidecars import read_chunks, sidecar_path, write_sidecar
 from integrity.client.verifying import UNCHANGED, VERIFIED, bring_manifest, compare
 from integrity.core.links import Link
-from integrity.core.manifest import Header
-from integrity.disk.safetree import SafeTree
+from integrity.core.manifest import FileEntry, Header
+from integrity.core.reading import iter_files
+from integrity.core.selection import Selection
 from integrity.disk.staging import Staging, check_target
 from integrity.disk.system import Signature, regular_signature
-from integrity.errors import PathRefused, UsageError
-from integrity.fetch.engine import Fetcher, SourceTally, Want, failure
-from integrity.ports import Progress, Report, Source
+from integrity.disk.walk import Walker
+from integrity.errors import IntegrityError, PathRefused, UsageError
+from integrity.fetch.engine import Fetcher, Terms
+from integrity.fetch.tallies import SourceTally
+from integrity.ports import Report, Source
+from integrity.sources.folder import FolderSource
+from integrity.verifier.content import manifest_digest
 from integrity.verifier.record import Record
-
-THREADS = 4
-_REPORT_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Got:
     """A release that is at ``path``. ``verdict`` is ``verified``, or ``unchanged`` when all was there
-    and no file's stat moved since it was verified. ``fetched`` is in bytes.
+    and no file's stat moved since it was verified. ``files`` and ``size`` are those that were asked
+    for, ``fetched`` is in bytes.
     """
 
     verdict: str
     path: Path
     header: Header
     record: Record
+    files: int
+    size: int
     fetched: int
     sources: Sequence[SourceTally] = ()
     warnings: list[str] = field(default_factory=list)
@@ -47,38 +54,80 @@ def get(
     target: Path | None = None,
     *,
     sources: Sequence[Source] = (),
+    terms: Terms | None = None,
+    only: Selection = Selection(),  # noqa: B008 - it never changes
+    replace: bool = False,
     sidecar: bool = True,
     report: Report | None = None,
 ) -> Got:
-    """Download a release into ``target`` (``PACKAGE-VERSION`` here when it is None).
+    """Download a release, or ``only`` some of its files, into ``target`` (``PACKAGE-VERSION`` here when
+    it is None).
 
     The folder appears under its name whole and verified, or not at all; what was verified stays
-    beside it in ``target.part``, so that the same call goes on where it stopped. Raises what
-    resolving raises, PathRefused when something else stands at the target, Locked, SourcesLied,
-    SourcesUnavailable, UnsafePath or DiskError.
+    beside it in ``target.part``, so that the same call goes on where it stopped. With ``replace`` a
+    folder that stands there gives what did not change, and is exchanged for the new one in one step.
+    Raises what resolving raises, PathRefused when something else stands at the target, Locked,
+    SourcesLied, SourcesUnavailable, UnsafePath or DiskError.
     """
     if not sources:
         raise UsageError(
             "no source is named to get the files from",
             next=_how_to_name_one(link),
         )
-    fetcher = Fetcher(sources, THREADS)
+    fetcher = Fetcher(sources, terms)
     with ManifestFile(session) as file:
         if target is None and link.version is not None:
             target = _default_target(link.package, link.version)
         record, header = bring_manifest(session, file, link, fetcher, beside=target)
         target = (target or _default_target(header.package, header.version)).absolute()
-        if check_target(target):
-            return _already(session, target, file, record, header, report)
-        with Staging(target) as staging:
-            signatures = _download(staging, file, header, fetcher, report)
-            staging.finish()
-        session.remembered.keep(target, record.manifest, signatures)
-        warnings: list[str] = []
-        if sidecar:
-            write_sidecar(target, file.chunks(), warnings)
+        asked = _Asked(file, only, header)
+        stands = check_target(target)
+        if stands:
+            there = _already(session, target, asked, header, record, report, replace=replace)
+            if there is not None:
+                return there
+        with contextlib.ExitStack() as stack:
+            staging = stack.enter_context(Staging(target))
+            if stands:
+                fetcher.add(stack.enter_context(contextlib.closing(FolderSource(target))))
+            filled = fill(
+                staging.tree, asked.entries, header.content, asked.size, fetcher, report, clear=True
+            )
+            if stands:
+                staging.exchange(keep=not _is_as_it_was(session, target))
+            else:
+                staging.finish()
+            warnings = list(staging.warnings)
+        if only.is_all:
+            session.remembered.keep(target, record.manifest, filled.signatures)
+            if sidecar:
+                write_sidecar(target, file.chunks(), warnings)
     fetched = sum(tally.bytes for tally in fetcher.tallies)
-    return Got(VERIFIED, target, header, record, fetched, fetcher.tallies, warnings)
+    return Got(
+        VERIFIED,
+        target,
+        header,
+        record,
+        asked.files,
+        asked.size,
+        fetched,
+        fetcher.tallies,
+        warnings,
+    )
+
+
+class _Asked:
+    """The files that are asked for."""
+
+    def __init__(self, file: ManifestFile, only: Selection, header: Header) -> None:
+        self._file = file
+        self._only = only
+        self.files, self.size = header.files, header.size
+        if not only.is_all:
+            self.files, self.size = only.check(file.entries())
+
+    def entries(self) -> Iterator[FileEntry]:
+        return self._only.of(self._file.entries())
 
 
 def _default_target(package: str, version: str) -> Path:
@@ -90,28 +139,50 @@ def _how_to_name_one(link: Link) -> str:
     if link.sources:
         return f"The link suggests {', '.join(link.sources)}; name it with --from if you wish."
     return (
-        "Name one with --from: a gateway's URL, `ipfs` for a Kubo daemon, or `store` for what this "
-        "home keeps. Any will do, since none is trusted."
+        "Name one with --from: the URL of a gateway or a mirror, a folder, `ipfs` for a Kubo daemon, "
+        "or `store` for what this home keeps. Any will do, since none is trusted."
     )
 
 
 def _already(
-    session: Session, target: Path, file: ManifestFile, record: Record, header: Header,
-    report: Report | None,
-) -> Got:  # fmt: skip
-    """Something stands at the target: fine if it is this very release, refused otherwise."""
-    if session.remembered.matches(target, record.manifest, _stats(target, file)):
-        return Got(UNCHANGED, target, header, record, 0)
-    problems, extra, signatures = compare(target, file, header, report)
+    session: Session, target: Path, asked: _Asked, header: Header, record: Record,
+    report: Report | None, *, replace: bool,
+) -> Got | None:  # fmt: skip
+    """Something stands at the target: fine if it is this very release, else refused, unless it may be
+    replaced.
+    """
+    if session.remembered.matches(target, record.manifest, _stats(target, asked.entries())):
+        return Got(UNCHANGED, target, header, record, asked.files, asked.size, 0)
+    problems, extra, signatures = compare(target, asked.entries(), asked.size, report)
     if problems or extra:
+        if replace:
+            return None
         first = problems[0].path if problems else extra[0]
         raise PathRefused(
             f"{str(target)!r} exists and is not {link_name(record)}: {first!r} differs, for one",
-            next="Choose another folder with -o, or move that one away; nothing in it was changed.",
+            next="Choose another folder with -o, or put the release in its place with --replace; "
+            "`integrity repair` mends a damaged one. Nothing in it was changed.",
             evidence={"path": first},
         )
     session.remembered.keep(target, record.manifest, signatures)
-    return Got(VERIFIED, target, header, record, 0)
+    return Got(VERIFIED, target, header, record, asked.files, asked.size, 0)
+
+
+def _is_as_it_was(session: Session, target: Path) -> bool:
+    """Whether a folder is what was downloaded there, so that nothing is lost with it."""
+    sidecar = sidecar_path(target)
+    odd: list[str] = []
+    try:
+        digest = manifest_digest(lambda: read_chunks(sidecar))
+        entries = list(iter_files(read_chunks(sidecar)))
+        found = Walker(target, on_odd=lambda path, _: odd.append(path))
+        same = all(
+            file is not None and entry is not None and file.path == entry.path
+            for file, entry in zip_longest(found, entries)
+        )
+    except (OSError, IntegrityError):
+        return False
+    return same and not odd and session.remembered.matches(target, digest, _stats(target, entries))
 
 
 def link_name(record: Record) -> str:
@@ -119,35 +190,10 @@ def link_name(record: Record) -> str:
     return f"{record.package}@{record.version}"
 
 
-def _stats(target: Path, file: ManifestFile) -> Iterator[Signature | None]:
+def _stats(target: Path, entries: Iterable[FileEntry]) -> Iterator[Signature | None]:
     base = os.fspath(target)
-    for entry in file.entries():
+    for entry in entries:
         try:
             yield regular_signature(os.lstat(f"{base}/{entry.path}"))
         except OSError:
             yield None
-
-
-def _download(
-    staging: Staging, file: ManifestFile, header: Header, fetcher: Fetcher, report: Report | None
-) -> list[Signature]:
-    """Fill the staging tree until every piece of it is verified -> every file's stat."""
-    done = 0
-    told = 0
-    with SafeTree(staging.tree) as tree, Receiver(tree, file.entries) as receiver:
-        present = receiver.scan(report)
-
-        def on_piece(want: Want) -> None:
-            nonlocal done, told
-            done += want.length or 0
-            if report and done - told >= _REPORT_BYTES:
-                told = done
-                report(Progress("fetching", present + done, header.size))
-
-        fetcher.run(receiver.wants(), on_piece)
-        if fetcher.missing:
-            path, index = fetcher.missing[0]
-            raise failure(fetcher.tallies, f"pieces are missing, {path!r} piece {index} for one")
-        if report:
-            report(Progress("fetching", header.size, header.size))
-        return receiver.complete()

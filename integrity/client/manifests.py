@@ -12,7 +12,7 @@ from types import TracebackType
 from integrity.client.session import Session
 from integrity.client.sidecars import read_chunks
 from integrity.core.manifest import FileEntry, Header
-from integrity.core.pieces import PIECE_SIZE, piece_digest, piece_length, split_digests
+from integrity.core.pieces import piece_length, split_digests
 from integrity.core.reading import (
     MANIFEST_LIMIT,
     check_manifest,
@@ -22,11 +22,21 @@ from integrity.core.reading import (
 )
 from integrity.disk.system import write_at
 from integrity.disk.temporary import TemporaryFolder, TemporaryScratch
-from integrity.errors import DiskError, FormatError, LimitExceeded, ManifestInvalid, UsageError
-from integrity.fetch.engine import Fetcher, Want, failure
-from integrity.verifier.content import step6_manifest
+from integrity.errors import (
+    DiskError,
+    FormatError,
+    LimitExceeded,
+    ManifestInvalid,
+    SourceError,
+    UsageError,
+)
+from integrity.fetch.engine import Fetcher
+from integrity.fetch.scheduler import Batch
+from integrity.fetch.tallies import SourceTally, failure
+from integrity.ports import MANIFEST, ManifestHolder, Piece
+from integrity.verifier.content import manifest_digest, step6_manifest
 
-_MANIFEST = "the manifest"
+_WHAT = "the manifest"
 
 
 class ManifestFile:
@@ -73,12 +83,16 @@ class ManifestFile:
             shutil.copyfileobj(given, kept)
 
     def fetch(self, fetcher: Fetcher, digest: bytes) -> None:
-        """Fetch it by its digest, block by block, each checked.
+        """Fetch it by its digest: block by block, each checked, or from beside the files.
 
         Raises SourcesLied or SourcesUnavailable, or ManifestInvalid when the recorded root block is
         no manifest's.
         """
         root = self._fetch_root(fetcher, digest)
+        if root is None:
+            if not any(self._take_file(tally, digest) for tally in fetcher.tallies):
+                raise failure(fetcher.tallies, _WHAT)
+            return
         try:
             leaves = manifest_leaves(root)
         except FormatError as error:
@@ -88,6 +102,29 @@ class ManifestFile:
                 self.path.write_bytes(root)
             else:
                 self._fetch_leaves(fetcher, *leaves)
+
+    def _take_file(self, tally: SourceTally, digest: bytes) -> bool:
+        """Whether a source has the manifest as a file of its own."""
+        source = tally.source
+        if tally.lie is not None or not isinstance(source, ManifestHolder):
+            return False
+        left = MANIFEST_LIMIT
+        try:
+            with _no_room(), self.path.open("wb") as file:
+                for portion in source.manifest():
+                    left -= len(portion)
+                    if left < 0:
+                        break
+                    file.write(portion)
+            if left < MANIFEST_LIMIT and manifest_digest(self.chunks) == digest:
+                return True
+            what = "has no manifest beside it" if left == MANIFEST_LIMIT else "has another manifest"
+        except SourceError as error:
+            what = error.message.removeprefix(f"{source.name}: ")
+        except FormatError:
+            what = "has something beside it that is no manifest"
+        tally.note(f"{source.name}: {what}")
+        return False
 
     def take(self, node: Callable[[bytes], bytes | None], digest: bytes) -> bool:
         """Take it out of a store, whose ``node`` gives blocks by their digest -> whether it is there.
@@ -110,30 +147,28 @@ class ManifestFile:
             return False
         return True
 
-    def _fetch_root(self, fetcher: Fetcher, digest: bytes) -> bytes:
+    def _fetch_root(self, fetcher: Fetcher, digest: bytes) -> bytes | None:
         """The block of which only the digest is known; at most one piece long."""
-        found: list[bytes] = []
-        want = Want(_MANIFEST, 0, digest, None, lambda data: found.append(bytes(data)))
-        fetcher.run(iter([want]), lambda _: None)
-        if not found:
-            raise failure(fetcher.tallies, _MANIFEST)
-        return found[0]
+        kept = _Kept()
+        piece = Piece(0, MANIFEST, 0, digest, None, 0)
+        fetcher.run(lambda: [] if kept.found else [Batch([piece])], kept)
+        return kept.found[0] if kept.found else None
 
     def _fetch_leaves(self, fetcher: Fetcher, size: int, digests: bytes) -> None:
+        pieces = [
+            Piece(at, MANIFEST, at, digest, piece_length(size, at), size)
+            for at, digest in enumerate(split_digests(digests))
+        ]
         with self.path.open("wb", buffering=0) as file:
+            leaves = _Leaves(file.fileno())
 
-            def keep_at(offset: int) -> Want:
-                index = offset // PIECE_SIZE
-                digest = piece_digest(digests, index)
+            def missing() -> list[Batch]:
+                left = [piece for piece in pieces if piece.number not in leaves.done]
+                return [Batch(left)] if left else []
 
-                def keep(data: memoryview) -> None:
-                    write_at(file.fileno(), data, offset)
-
-                return Want(_MANIFEST, index, digest, piece_length(size, index), keep)
-
-            fetcher.run(map(keep_at, range(0, size, PIECE_SIZE)), lambda _: None)
-        if fetcher.missing:
-            raise failure(fetcher.tallies, _MANIFEST)
+            fetcher.run(missing, leaves)
+        if fetcher.missing is not None:
+            raise failure(fetcher.tallies, _WHAT)
 
     # --- checking and reading ------------------------------------------------------------------
 
@@ -157,6 +192,29 @@ class ManifestFile:
     def entries(self) -> Iterator[FileEntry]:
         """The files, once it was checked."""
         return iter_files(self.chunks())
+
+
+class _Kept:
+    """Keeps blocks in memory."""
+
+    def __init__(self) -> None:
+        self.found: list[bytes] = []
+
+    def keep(self, _: Piece, data: memoryview) -> None:
+        self.found.append(bytes(data))
+
+
+class _Leaves:
+    """Keeps blocks in a file."""
+
+    def __init__(self, fd: int) -> None:
+        self.done: set[int] = set()
+        self._fd = fd
+
+    def keep(self, piece: Piece, data: memoryview) -> None:
+        with _no_room():
+            write_at(self._fd, data, piece.offset)
+        self.done.add(piece.number)
 
 
 @contextlib.contextmanager

@@ -4,76 +4,79 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from integrity.core.manifest import FileEntry
 from integrity.core.pieces import PIECE_SIZE, piece_count, piece_digest, piece_length
 from integrity.disk.comparing import Checked, Comparison
-from integrity.disk.safetree import SafeTree, set_executable, write_refused
+from integrity.disk.openfiles import OpenFiles
+from integrity.disk.safetree import SafeTree, write_refused
 from integrity.disk.system import Signature, read_at, regular_signature, write_at
 from integrity.errors import DiskError, UnsafePath
-from integrity.fetch.engine import Want
-from integrity.ports import Progress, Report
+from integrity.fetch.plan import Lack
+from integrity.ports import Piece, Progress, Report
 from integrity.verifier.content import step7_piece
 
 Entries = Callable[[], Iterator[FileEntry]]
 
 
-@dataclass(slots=True)
-class _OpenFile:
-    """A file that pieces are being written to; closed with the last of them."""
-
-    fd: int
-    left: int
-
-
 class Receiver:
-    """Fills a tree with the files of a manifest; use as a context manager.
+    """Fills a tree with files of a manifest; use as a context manager.
 
-    ``entries`` gives the manifest's files from the start as often as it is called. What is in the
-    tree already counts only as far as it is hashed and matches: there is no other record of what
-    was fetched, so none can be wrong, lost or of another file.
+    ``entries`` gives the files from the start as often as it is called. What is in the tree already
+    counts only as far as it is hashed and matches: there is no other record of what was fetched, so
+    none can be wrong, lost or of another file.
     """
 
     def __init__(self, tree: SafeTree, entries: Entries) -> None:
         self._tree = tree
         self._entries = entries
-        self._have: bytearray | None = None
+        self._files = OpenFiles(tree)
         self._lock = threading.Lock()
-        self._open: set[int] = set()
+        self._have = bytearray()
+        self._odd: set[str] = set()
+        self.bytes = 0
 
     def __enter__(self) -> Receiver:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for fd in self._open:
-            os.close(fd)
-        self._open.clear()
+        self._files.close()
 
     # --- what is there -------------------------------------------------------------------------
 
-    def scan(self, report: Report | None) -> int:
-        """Hash what is in the tree and clear away what does not belong -> bytes that are right."""
+    def scan(self, report: Report | None, *, clear: bool = True) -> list[str]:
+        """Hash what is in the tree; ``bytes`` then says how much is right. What does not belong there
+        is cleared away, or, without ``clear``, left alone -> the paths of files that are too many.
+        """
         if not any(self._tree.root.iterdir()):
-            return 0
-        have = bytearray()
-        bit = present = 0
+            return []
+        first = 0
         comparison = Comparison(self._tree.root, self._entries())
         for checked in comparison:
-            count = piece_count(checked.entry.size)
-            have.extend(bytes((bit + count + 7) // 8 - len(have)))
             for index in self._right_pieces(checked):
-                have[(bit + index) // 8] |= 1 << (bit + index) % 8
-                present += piece_length(checked.entry.size, index)
-            bit += count
+                self._note(first + index, piece_length(checked.entry.size, index))
+            first += piece_count(checked.entry.size)
             if report:
                 report(Progress("resuming", comparison.hashed_bytes))
-        for path in comparison.surplus:
-            self._tree.remove(path)
-        self._have = have
-        return present
+        if clear:
+            for path in comparison.surplus:
+                self._tree.remove(path)
+        return comparison.extra
+
+    def _note(self, number: int, length: int) -> None:
+        with self._lock:
+            missing = number // 8 + 1 - len(self._have)
+            if missing > 0:
+                self._have.extend(bytes(missing))
+            self._have[number // 8] |= 1 << number % 8
+            self.bytes += length
+
+    def _has(self, number: int) -> bool:
+        at = number // 8
+        return at < len(self._have) and bool(self._have[at] >> number % 8 & 1)
 
     def _right_pieces(self, checked: Checked) -> Iterator[int]:
         """The pieces that have their digests; none of a file that could not be hashed."""
@@ -84,10 +87,14 @@ class Receiver:
             yield from self._salvaged(checked.entry)
 
     def _salvaged(self, entry: FileEntry) -> Iterator[int]:
-        """The same of a file that has not its size, which it gets here: a crash can cut a file short
-        whose pieces had all arrived.
+        """The same of a file that has not its size: a crash can cut a file short whose pieces had all
+        arrived.
         """
-        fd = self._tree.open_write(entry.path, entry.size, executable=entry.executable)
+        self._odd.add(entry.path)
+        try:
+            fd = self._tree.open_read(entry.path)
+        except OSError as error:
+            raise DiskError(f"cannot read {entry.path!r}: {error.strerror or error}") from error
         try:
             buffer = memoryview(bytearray(PIECE_SIZE))
             for index in range(piece_count(entry.size)):
@@ -102,49 +109,32 @@ class Receiver:
 
     # --- what is wanted ------------------------------------------------------------------------
 
-    def wants(self) -> Iterator[Want]:
-        """Every piece that is missing, in the manifest's order."""
-        bit = 0
+    def lacks(self) -> Iterator[Lack]:
+        """Every file, and which of its pieces are missing, in the manifest's order."""
+        first = 0
         for entry in self._entries():
             count = piece_count(entry.size)
-            missing = [i for i in range(count) if not self._has(bit + i)]
-            bit += count
-            if missing:
-                yield from self._wants_of(entry, missing)
+            missing = [index for index in range(count) if not self._has(first + index)]
+            if missing and entry.size == 0:
+                self._tree.write_file(entry.path, memoryview(b""))
+                self._note(first, 0)
+                missing = []
+            elif not missing and entry.path in self._odd:
+                os.close(self._tree.open_write(entry.path, entry.size))
+            yield Lack(entry, first, missing)
+            first += count
 
-    def _has(self, bit: int) -> bool:
-        return self._have is not None and bool(self._have[bit // 8] >> bit % 8 & 1)
-
-    def _wants_of(self, entry: FileEntry, missing: list[int]) -> Iterator[Want]:
-        fd = self._tree.open_write(entry.path, entry.size, executable=entry.executable)
-        if entry.size == 0:
-            os.close(fd)
-            return
-        with self._lock:
-            self._open.add(fd)
-        file = _OpenFile(fd, len(missing))
-        for index in missing:
-            yield Want(
-                entry.path,
-                index,
-                piece_digest(entry.digests, index),
-                piece_length(entry.size, index),
-                self._keeper(file, entry.path, index * PIECE_SIZE),
-            )
-
-    def _keeper(self, file: _OpenFile, path: str, offset: int) -> Callable[[memoryview], None]:
-        def keep(data: memoryview) -> None:
+    def keep(self, piece: Piece, data: memoryview) -> None:
+        """Put a piece that verified into its place. Raises DiskError or UnsafePath."""
+        if piece.size <= PIECE_SIZE:
+            self._tree.write_file(piece.path, data)
+        else:
             try:
-                write_at(file.fd, data, offset)
-                with self._lock:
-                    file.left -= 1
-                    if file.left == 0:
-                        self._open.discard(file.fd)
-                        os.close(file.fd)
+                with self._files.writing(piece.path, piece.size) as fd:
+                    write_at(fd, data, piece.offset)
             except OSError as error:
-                raise write_refused(path, error, path) from error
-
-        return keep
+                raise write_refused(piece.path, error, piece.path) from error
+        self._note(piece.number, len(data))
 
     # --- whether it is whole -------------------------------------------------------------------
 
@@ -154,24 +144,17 @@ class Receiver:
         """
         signatures = []
         for entry in self._entries():
-            signature = regular_signature(self._tree.stat(entry.path))
+            info = self._tree.stat(entry.path)
+            signature = regular_signature(info)
             if signature is None or signature[0] != entry.size:
                 raise UnsafePath(
                     f"{entry.path!r} was changed by somebody else while it was downloaded",
                     next="Run the same command again; what is still right is kept.",
                     evidence={"path": entry.path},
                 )
-            signatures.append(self._with_mode(entry, signature))
+            if info is not None and bool(info.st_mode & stat.S_IXUSR) != entry.executable:
+                with contextlib.suppress(OSError):
+                    self._tree.set_executable(entry.path, executable=entry.executable)
+                signature = regular_signature(self._tree.stat(entry.path)) or signature
+            signatures.append(signature)
         return signatures
-
-    def _with_mode(self, entry: FileEntry, signature: Signature) -> Signature:
-        """Files that were there before may have another x bit."""
-        if self._have is None:
-            return signature
-        with contextlib.suppress(OSError):
-            fd = self._tree.open_read(entry.path)
-            try:
-                set_executable(fd, executable=entry.executable)
-            finally:
-                os.close(fd)
-        return regular_signature(self._tree.stat(entry.path)) or signature

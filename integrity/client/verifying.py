@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from integrity.client.resolving import latest_manifest, resolve
 from integrity.client.session import Session
 from integrity.client.sidecars import sidecar_path
 from integrity.core.links import Link
-from integrity.core.manifest import Header
+from integrity.core.manifest import FileEntry, Header
+from integrity.core.selection import Selection
 from integrity.disk.comparing import Comparison, Problem
 from integrity.disk.system import Signature
 from integrity.errors import (
@@ -55,6 +57,7 @@ def verify(
     *,
     manifest: Path | None = None,
     sources: tuple[Source, ...] = (),
+    only: Selection = Selection(),  # noqa: B008 - it never changes
     report: Report | None = None,
 ) -> Verification:
     """Hash everything at ``path`` and hold it against the link's record (steps 1 to 8), or against
@@ -83,36 +86,39 @@ def verify(
                 raise
             digest = manifest_digest(file.chunks)
         else:
-            fetcher = Fetcher(sources, threads=1)
+            fetcher = Fetcher(sources)
             record, header = bring_manifest(session, file, link, fetcher, beside=path)
             digest = record.manifest
-        problems, extra, signatures = compare(path, file, header, report)
+        files, size = (header.files, header.size) if only.is_all else only.check(file.entries())
+        problems, extra, signatures = compare(path, only.of(file.entries()), size, report)
     verdict = VERIFIED
     if problems:
         verdict = FAILED if any(problem.certain for problem in problems) else UNKNOWN
-    elif record is not None:
+    elif record is not None and only.is_all:
         session.remembered.keep(path, digest, signatures)
     return Verification(
         verdict, "manifest" if record is None else "record", header, digest, record,
-        header.files, header.size, problems, extra,
+        files, size, problems, extra,
     )  # fmt: skip
 
 
 def compare(
-    path: Path, file: ManifestFile, header: Header, report: Report | None
+    path: Path, entries: Iterable[FileEntry], size: int, report: Report | None
 ) -> tuple[list[Problem], list[str], list[Signature]]:
-    """Steps 7 and 8 on a folder: its problems, the files that are too many, and every file's stat."""
+    """Steps 7 and 8 on a folder that is to have these files, of ``size`` bytes in all: its problems,
+    the files that are too many, and every file's stat.
+    """
     problems: list[Problem] = []
     signatures: list[Signature] = []
-    comparison = Comparison(path, file.entries())
+    comparison = Comparison(path, entries)
     for number, checked in enumerate(comparison):
         problems += checked.problems
         if checked.signature is not None:
             signatures.append(checked.signature)
         if report and number % 256 == 0:
-            report(Progress("verifying", comparison.hashed_bytes, header.size))
+            report(Progress("verifying", comparison.hashed_bytes, size))
     if report:
-        report(Progress("verifying", header.size, header.size))
+        report(Progress("verifying", size, size))
     return problems, comparison.extra, signatures
 
 

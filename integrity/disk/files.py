@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import filelock
 
 from integrity.disk.system import sync_directory
-from integrity.errors import DiskError, Locked
+from integrity.errors import DiskError, Locked, PathRefused
 
 
 def write_whole(path: Path, data: bytes, *, private: bool = False) -> None:
@@ -37,6 +37,36 @@ def write_whole(path: Path, data: bytes, *, private: bool = False) -> None:
         sync_directory(os.fspath(path.parent))
     except OSError as error:
         raise DiskError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_new(path: Path, parts: Iterable[bytes | memoryview]) -> int:
+    """Put the parts into a file that does not exist yet, and that appears as a whole -> its bytes.
+
+    Raises PathRefused when something stands there, DiskError, and whatever the parts raise.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    if os.path.lexists(path):
+        raise _in_the_way(path)
+    try:
+        try:
+            with part.open("xb") as file:
+                size = sum(file.write(data) for data in parts)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(part, path)  # unlike a rename, never over somebody else's
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink()
+        sync_directory(os.fspath(path.absolute().parent))
+    except FileExistsError as error:
+        raise _in_the_way(path) from error
+    except OSError as error:
+        raise DiskError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+    return size
+
+
+def _in_the_way(path: Path) -> PathRefused:
+    return PathRefused(f"{str(path)!r} exists", next="Name another file with -o.")
 
 
 @contextlib.contextmanager

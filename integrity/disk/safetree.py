@@ -47,19 +47,47 @@ class SafeTree:
             raise UnsafePath(f"{path!r} is not a regular file", evidence={"path": path})
         return descriptor
 
-    def open_write(self, path: str, size: int, *, executable: bool) -> int:
-        """A descriptor for writing a file of ``size`` bytes; folders on the way are made."""
+    def open_write(self, path: str, size: int) -> int:
+        """A descriptor for writing a file of ``size`` bytes, which it has from then on; folders on
+        the way are made.
+        """
         with self._translated(path), self._parent(path, make=True) as (name, fd):
-            descriptor = system.open_write(name, dir_fd=fd, executable=executable)
+            descriptor = system.open_write(name, dir_fd=fd)
         try:
             with self._translated(path):
                 if os.fstat(descriptor).st_size != size:
                     os.ftruncate(descriptor, size)
-                set_executable(descriptor, executable=executable)
         except BaseException:
             os.close(descriptor)
             raise
         return descriptor
+
+    def write_file(self, path: str, data: memoryview) -> None:
+        """Write all of a file, new or not; folders on the way are made."""
+        with self._translated(path), self._parent(path, make=True) as (name, fd):
+            try:
+                descriptor = system.create(name, dir_fd=fd)
+            except FileExistsError:
+                descriptor = system.open_write(name, dir_fd=fd)
+                os.ftruncate(descriptor, len(data))
+            try:
+                system.write_at(descriptor, data, 0)
+            finally:
+                os.close(descriptor)
+
+    def set_executable(self, path: str, *, executable: bool) -> None:
+        """Give a file the x bits its manifest says, where there are such bits. Raises UnsafePath for
+        a link on the way, OSError else.
+        """
+        if os.name != "posix":
+            return
+        fd = self.open_read(path)
+        try:
+            mode = stat.S_IMODE(os.fstat(fd).st_mode)
+            # Whoever may read it may run it.
+            os.fchmod(fd, mode | (mode & 0o444) >> 2 if executable else mode & ~0o111)
+        finally:
+            os.close(fd)
 
     def stat(self, path: str) -> os.stat_result | None:
         """The file's own stat, never a link's target's; None when it is not there. Raises UnsafePath
@@ -166,17 +194,6 @@ def write_refused(where: str | Path, error: OSError, path: str | None = None) ->
         ),
         evidence={} if path is None else {"path": path},
     )
-
-
-def set_executable(fd: int, *, executable: bool) -> None:
-    """Give a file the x bits its manifest says, where there are such bits."""
-    if os.name != "posix":
-        return
-    mode = stat.S_IMODE(os.fstat(fd).st_mode)
-    if bool(mode & stat.S_IXUSR) != executable:
-        # Whoever may read it may run it.
-        wanted = mode | (mode & 0o444) >> 2 if executable else mode & ~0o111
-        os.fchmod(fd, wanted)
 
 
 def _link(path: str) -> UnsafePath:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -14,10 +15,10 @@ from pathlib import Path
 import filelock
 
 from integrity.disk.safetree import write_refused
-from integrity.disk.system import sync_directory, sync_file_system
+from integrity.disk.system import exchange, sync_directory, sync_file_system
 from integrity.errors import Locked, PathRefused, UnsafePath
 
-_OURS = {"lock", "tree"}
+_OURS = {"lock", "tree", "old"}
 
 
 class Staging:
@@ -29,7 +30,9 @@ class Staging:
         self.tree = self._part / "tree"
         self._lock_file = self._part / "lock"
         self._lock = filelock.FileLock(self._lock_file, timeout=0)
+        self._old = self._part / "old"
         self._identity = (0, 0)
+        self.warnings: list[str] = []
 
     def __enter__(self) -> Staging:
         try:
@@ -38,6 +41,8 @@ class Staging:
             self._part.mkdir(parents=True, exist_ok=True)
             self._check_ours()
             self._lock.acquire()
+            if os.path.lexists(self._old):  # a run was killed between an exchange and its end
+                self._put_aside()
             if self.tree.is_symlink():
                 raise PathRefused(f"{str(self.tree)!r} is a symbolic link; remove it")
             self.tree.mkdir(exist_ok=True)
@@ -75,6 +80,8 @@ class Staging:
             )
 
     def _holds_something(self) -> bool:
+        if os.path.lexists(self._old):
+            return True
         try:
             return any(self.tree.iterdir())
         except OSError:
@@ -85,18 +92,47 @@ class Staging:
         DiskError, or UnsafePath because something else was put in the tree's place.
         """
         try:
-            if _identity(self.tree) != self._identity:
-                raise UnsafePath(
-                    f"{str(self.tree)!r} was replaced by something else during the download",
-                    next="Find out who did that, remove it, and run the same command again.",
-                )
-            sync_file_system(os.fspath(self.tree))
+            self._make_durable()
             if os.name != "posix" and self.target.is_dir():
                 self.target.rmdir()  # Windows does not rename onto an empty folder
             os.rename(self.tree, self.target)
             sync_directory(os.fspath(self.target.parent))
         except OSError as error:
             raise write_refused(self.target, error) from error
+
+    def exchange(self, *, keep: bool) -> None:
+        """The same where a folder stands already: both change places in one step, and the old one is
+        deleted, or with ``keep`` put beside under a name that a warning tells.
+        """
+        try:
+            self._make_durable()
+            # Under this name it is never taken for a download that goes on.
+            os.rename(self.tree, self._old)
+            exchange(os.fspath(self._old), os.fspath(self.target))
+            sync_directory(os.fspath(self.target.parent))
+            if keep:
+                self._put_aside()
+            else:
+                shutil.rmtree(self._old)
+        except OSError as error:
+            raise write_refused(self.target, error) from error
+
+    def _make_durable(self) -> None:
+        if _identity(self.tree) != self._identity:
+            raise UnsafePath(
+                f"{str(self.tree)!r} was replaced by something else during the download",
+                next="Find out who did that, remove it, and run the same command again.",
+            )
+        sync_file_system(os.fspath(self.tree))
+
+    def _put_aside(self) -> None:
+        for number in itertools.count(1):
+            name = f"{self.target.name}.old" + (f"-{number}" if number > 1 else "")
+            beside = self.target.with_name(name)
+            if not os.path.lexists(beside):
+                os.rename(self._old, beside)
+                self.warnings.append(f"what stood there before is now {str(beside)!r}")
+                return
 
     def _clear(self) -> None:
         with contextlib.suppress(OSError):

@@ -20,6 +20,9 @@ _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 
 _TIME_LIMIT = 1 << 63
 
+_HERE = -100  # AT_FDCWD
+_EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
+
 Signature = tuple[int, int, int, int, int]
 """What tells that a file was not touched: size, mtime, ctime (both ns), inode, device."""
 
@@ -48,14 +51,20 @@ def open_directory(path: str | bytes, *, dir_fd: int | None = None, follow: bool
     return os.open(path, flags, dir_fd=dir_fd)
 
 
-def open_write(path: str | bytes, *, dir_fd: int | None = None, executable: bool = False) -> int:
+def open_write(path: str | bytes, *, dir_fd: int | None = None) -> int:
     """A descriptor for reading and writing, made if it is not there; never through a link."""
     flags = os.O_RDWR | os.O_CREAT | _CLOEXEC | _BINARY | _NONBLOCK | NOFOLLOW
-    fd = os.open(path, flags, 0o777 if executable else 0o666, dir_fd=dir_fd)
+    fd = os.open(path, flags, 0o666, dir_fd=dir_fd)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.ELOOP, "not a regular file", path)
     return fd
+
+
+def create(path: str | bytes, *, dir_fd: int | None = None) -> int:
+    """A descriptor for writing a file that was not there before; FileExistsError if anything was."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOEXEC | _BINARY | NOFOLLOW
+    return os.open(path, flags, 0o666, dir_fd=dir_fd)
 
 
 def read_whole(fd: int, size: int) -> bytes:
@@ -164,6 +173,24 @@ def sync_file_system(path: str) -> None:
             os.close(fd)
     elif hasattr(os, "sync"):
         os.sync()
+
+
+def exchange(one: str, other: str) -> None:
+    """Give each of two folders the other's name, in one step where the system knows how; raises
+    OSError.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        done = libc.renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
+        if done == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in {errno.EINVAL, errno.ENOSYS}:
+            raise OSError(code, os.strerror(code), other)
+    aside = one + ".aside"
+    os.rename(other, aside)
+    os.rename(one, other)
+    os.rename(aside, one)
 
 
 def sync_directory(path: str) -> None:

@@ -1,215 +1,292 @@
-"""Takes pieces from sources on several threads and hands on those that verify.
+"""Takes pieces from sources on many threads and hands on those that verify.
 
 A piece that does not verify is blamed on the source that sent it, which is dropped; the piece is
-asked for elsewhere. A source that merely fails is tried again for other pieces, a few times.
+asked for elsewhere. A source that merely fails is tried again after a pause (see the scheduler).
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from integrity.core.pieces import PIECE_SIZE
-from integrity.errors import (
-    IntegrityError,
-    ManifestInvalid,
-    SourceError,
-    SourcesLied,
-    SourcesUnavailable,
-)
-from integrity.ports import Source
+from integrity.errors import ManifestInvalid, SourceError
+from integrity.fetch.limits import RateLimit
+from integrity.fetch.scheduler import Batch, Flight, Lane, Policy, Scheduler
+from integrity.fetch.tallies import SourceTally
+from integrity.ports import Piece, Source
 from integrity.verifier.content import step7_piece
 
-_FAILURES = 8
-_CAUSES = 20
+_CONNECTIONS = 64
+_LOOK = 0.1
+_BUSY = 0.8
+"""Cores' worth of this process's own work from which it, and not the network, sets the pace."""
+
+
+class Sink(Protocol):
+    """Where pieces go that verified."""
+
+    def keep(self, piece: Piece, data: memoryview) -> None:
+        """Called on any thread, once for a piece; what it raises ends the run."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
-    """One block that is missing. ``length`` is None when only its digest is known; it then has at
-    most one piece's bytes. ``keep`` is called, on any thread, with bytes that verified.
+class Terms:
+    """How to fetch: ``limit`` is for all sources together, ``limit_each`` for each one, both in bytes
+    a second and None for no limit.
     """
 
-    path: str
-    index: int
-    digest: bytes
-    length: int | None
-    keep: Callable[[memoryview], None]
-
-
-@dataclass(slots=True)
-class SourceTally:
-    """What one source did; ``lie`` is the evidence of the piece for which it was dropped."""
-
-    source: Source
-    bytes: int = 0
-    pieces: int = 0
-    rejected: int = 0
-    failures: int = 0
-    causes: list[str] = field(default_factory=list)
-    lie: dict[str, object] | None = None
-
-    @property
-    def usable(self) -> bool:
-        return self.lie is None and self.failures < _FAILURES
+    limit: float | None = None
+    limit_each: float | None = None
+    policy: Policy = field(default_factory=Policy)
 
 
 class Fetcher:
     """Use :meth:`run` for any number of rounds; the tallies add up."""
 
-    def __init__(self, sources: Sequence[Source], threads: int) -> None:
+    def __init__(self, sources: Sequence[Source], terms: Terms | None = None) -> None:
+        terms = terms or Terms()
         self.tallies = [SourceTally(source) for source in sources]
-        self.missing: list[tuple[str, int]] = []
-        self._threads = threads
-        self._lock = threading.Lock()
-        self._idle = threading.Condition()
+        self.missing: Piece | None = None
+        self._policy = terms.policy
+        self._limit = None if terms.limit is None else RateLimit(terms.limit)
+        self._limit_each = terms.limit_each
+        self._limits: dict[int, RateLimit] = {}
+
+    def add(self, source: Source) -> None:
+        """One source more, for the rounds to come."""
+        self.tallies.append(SourceTally(source))
+
+    def run(
+        self,
+        batches: Callable[[], Iterable[Batch]],
+        sink: Sink,
+        look: Callable[[], None] | None = None,
+        *,
+        ahead: int | None = None,
+    ) -> None:
+        """Fetch every piece of ``batches``, which gives what is missing at the time it is called: for
+        local sources, and then for the others. ``look`` is called on this thread now and then.
+
+        Raises what ``keep``, ``batches`` or ``look`` raised, KeyboardInterrupt, and ManifestInvalid
+        when a piece's length is not that of its digest's bytes; nothing is kept or asked of
+        ``batches`` from then on, even while a source keeps its thread waiting. The first piece that
+        nobody gave is in ``missing``. At most ``ahead`` pieces beyond the first unfinished one are
+        begun.
+        """
+        local = [tally for tally in self.tallies if tally.source.is_local]
+        others = [tally for tally in self.tallies if not tally.source.is_local]
+        for tallies in (local, others) if local and others else (self.tallies,):
+            lanes = [Lane(tally) for tally in tallies]
+            # Closed here: what it reads from must not stay open with a thread that a source holds.
+            with contextlib.closing(_stream(batches())) as stream:
+                scheduler = Scheduler(lanes, stream, self._policy, ahead)
+                _Run(self, scheduler, sink).whole(look)
+                self.missing = scheduler.first_missing()
+
+    def spend(self, tally: SourceTally, count: int, stop: threading.Event) -> None:
+        """Wait until that many bytes more may be taken from a source."""
+        if self._limit is not None:
+            self._limit.spend(count, stop)
+        if self._limit_each is not None:
+            limit = self._limits.setdefault(id(tally), RateLimit(self._limit_each))
+            limit.spend(count, stop)
+
+
+def _stream(batches: Iterable[Batch]) -> Generator[Batch, None, None]:
+    yield from batches
+
+
+class _Run:
+    """One round: its threads, and what they share."""
+
+    def __init__(self, fetcher: Fetcher, scheduler: Scheduler, sink: Sink) -> None:
+        self.scheduler = scheduler
+        self.fetcher = fetcher
+        self.sink = sink
+        self.changed = threading.Condition()
+        self.stop = threading.Event()
         self._keeping = 0
-        self._stop = threading.Event()
+        self._clocks = time.monotonic(), time.process_time()
         self._error: BaseException | None = None
 
-    def run(self, wants: Iterator[Want], on_piece: Callable[[Want], None]) -> None:
-        """Fetch every piece of ``wants``; ``on_piece`` is told of each one kept.
-
-        Raises what ``keep`` or ``wants`` raised, KeyboardInterrupt, and ManifestInvalid when a want's
-        length is not that of its digest's bytes; nothing is kept or asked of
-        ``wants`` from then on, even while a source keeps its thread waiting. Pieces that nobody gave
-        are in ``missing``.
-        """
+    def whole(self, look: Callable[[], None] | None) -> None:
+        lanes = self.scheduler.lanes
+        most = max(1, _CONNECTIONS // max(1, len(lanes)))
         threads = [
             threading.Thread(
-                target=self._work, args=(wants, on_piece), name=f"fetch-{n}", daemon=True
+                target=self._work, args=(lane,), name=f"fetch-{at}-{number}", daemon=True
             )
-            for n in range(self._threads)
+            for at, lane in enumerate(lanes)
+            for number in range(min(most, lane.tally.source.connections))
         ]
         try:
             for thread in threads:
                 thread.start()
-            for thread in threads:
-                while thread.is_alive() and not self._stop.is_set():
-                    thread.join(0.2)
-        except BaseException:
+            while not self._is_over(threads):
+                with self.changed:
+                    self.changed.wait_for(lambda: self._is_over(threads), _LOOK)
+                    self._govern()
+                if look is not None:
+                    look()
+        finally:
             self._halt()
-            raise
         if self._error is not None:
-            self._halt()
             raise self._error
 
-    def _halt(self) -> None:
-        """From here on nothing is kept. Threads that wait for a source are left to themselves."""
-        self._stop.set()
-        with self._lock, self._idle:  # whoever takes the next want, or keeps a piece, ends first
-            self._idle.wait_for(lambda: self._keeping == 0)
+    def _govern(self) -> None:
+        """More threads than cores only get into each other's way when they have much to do."""
+        now, cpu = time.monotonic(), time.process_time()
+        (before, used), self._clocks = self._clocks, (now, cpu)
+        is_busy = cpu - used > _BUSY * (now - before)
+        self.scheduler.at_once = (os.cpu_count() or 1) if is_busy else None
 
-    def _work(self, wants: Iterator[Want], on_piece: Callable[[Want], None]) -> None:
+    def _is_over(self, threads: Sequence[threading.Thread]) -> bool:
+        """Threads that a source keeps waiting are left to themselves once all is done."""
+        over = self.stop.is_set() or self.scheduler.over
+        return over or not any(thread.is_alive() for thread in threads)
+
+    def _halt(self) -> None:
+        """From here on nothing is kept."""
+        self.stop.set()
+        with self.changed:
+            self.scheduler.over = True
+            self.changed.notify_all()
+            self.changed.wait_for(lambda: self._keeping == 0)
+
+    def _work(self, lane: Lane) -> None:
         # One byte more than a piece: so a source that sends too much shows itself.
         buffer = memoryview(bytearray(PIECE_SIZE + 1))
-        first = 0
         try:
-            while not self._stop.is_set():
-                with self._lock:
-                    want = None if self._stop.is_set() else next(wants, None)
-                if want is None:
-                    return
-                served = self._fetch(want, buffer, first)
-                if served is None:
-                    with self._lock:
-                        self.missing.append((want.path, want.index))
-                    if not any(tally.usable for tally in self.tallies):
-                        return
-                else:
-                    first = served
-                    on_piece(want)
+            while (flight := self._next(lane)) is not None:
+                self._fetch(_Order(self, flight, buffer))
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
-            with self._lock:
-                self._error = self._error or error
-            self._stop.set()
+            self.end(error)
 
-    def _fetch(self, want: Want, buffer: memoryview, first: int) -> int | None:
-        """Ask the usable sources in turn, the one that served last first -> which one served."""
-        for step in range(len(self.tallies)):
-            number = (first + step) % len(self.tallies)
-            tally = self.tallies[number]
-            if self._stop.is_set():
-                break
-            if tally.usable and self._try(tally, want, buffer):
-                return number
-        return None
+    def end(self, error: BaseException) -> None:
+        with self.changed:
+            self._error = self._error or error
+            self.stop.set()
+            self.changed.notify_all()
 
-    def _try(self, tally: SourceTally, want: Want, buffer: memoryview) -> bool:
+    def _next(self, lane: Lane) -> Flight | None:
+        with self.changed:
+            while not self.stop.is_set():
+                what = self.scheduler.next(lane, time.monotonic())
+                if isinstance(what, Flight):
+                    return what
+                if what is None:
+                    break
+                self.changed.wait(what)
+            self.changed.notify_all()
+            return None
+
+    def _fetch(self, order: _Order) -> None:
+        flight = order.flight
+        failed = None
         try:
-            limit = PIECE_SIZE if want.length is None else want.length
-            got = tally.source.read(want.digest, buffer[: limit + 1])
+            flight.lane.tally.source.fetch(order)
         except SourceError as error:
-            self._failed(tally, error)
-            return False
-        actual = step7_piece(buffer[:got], want.digest)
-        if actual is not None:
-            self._blame(tally, want, got, actual)
-            return False
-        if want.length not in {None, got}:
-            raise ManifestInvalid(
-                f"{want.path!r} piece {want.index} is said to have {want.length} bytes, "
-                f"but what has its digest has {got}",
-                evidence={
-                    "path": want.path,
-                    "piece": want.index,
-                    "expected": want.length,
-                    "actual": got,
-                },
-            )
-        if not self._keep(want, buffer[:got]):
-            return False
-        with self._lock:
-            tally.bytes += got
-            tally.pieces += 1
-        return True
+            failed = error
+        with self.changed:
+            if failed is not None and not self.stop.is_set():
+                tally = flight.lane.tally
+                tally.failures += 1
+                tally.note(failed.message)
+                self.scheduler.fail(flight, time.monotonic())
+            self.scheduler.land(flight, time.monotonic())
+            self.changed.notify_all()
 
-    def _keep(self, want: Want, data: memoryview) -> bool:
-        """Whether it was kept: not once this run has halted."""
-        with self._idle:
-            if self._stop.is_set():
+    def keep(self, order: _Order, piece: Piece, data: memoryview) -> bool:
+        """Hand on a piece that verified, if nobody else was faster."""
+        with self.changed:
+            if not self.scheduler.claim(order.flight, piece, time.monotonic()):
                 return False
             self._keeping += 1
+        kept = 0
         try:
-            want.keep(data)
+            self.sink.keep(piece, data)
+            kept = 1
+        except BaseException as error:
+            self.end(error)
+            raise
         finally:
-            with self._idle:
+            with self.changed:
                 self._keeping -= 1
-                self._idle.notify_all()
+                tally = order.flight.lane.tally
+                tally.bytes += kept * len(data)
+                tally.pieces += kept
+                if self.stop.is_set():
+                    self.changed.notify_all()
         return True
 
-    def _failed(self, tally: SourceTally, error: SourceError) -> None:
-        with self._lock:
-            tally.failures += 1
-            if error.message not in tally.causes and len(tally.causes) < _CAUSES:
-                tally.causes.append(error.message)
 
-    def _blame(self, tally: SourceTally, want: Want, got: int, actual: bytes) -> None:
-        with self._lock:
+class _Order:
+    """A flight as its source sees it (:class:`integrity.ports.Order`)."""
+
+    def __init__(self, run: _Run, flight: Flight, buffer: memoryview) -> None:
+        self.pieces = flight.pieces
+        self.tree = flight.tree
+        self.buffer = buffer
+        self.flight = flight
+        self._run = run
+
+    def wants(self, piece: Piece) -> bool:
+        run = self._run
+        with run.changed:
+            return not run.scheduler.over and piece.number in self.flight.left
+
+    def take(self, piece: Piece, data: memoryview) -> bool:
+        actual = step7_piece(data, piece.digest)
+        if actual is not None:
+            return self._reject(piece, len(data), actual)
+        if piece.length not in {None, len(data)}:
+            raise ManifestInvalid(
+                f"{piece.path!r} piece {piece.index} is said to have {piece.length} bytes, "
+                f"but what has its digest has {len(data)}",
+                evidence={
+                    "path": piece.path, "piece": piece.index,
+                    "expected": piece.length, "actual": len(data),
+                },
+            )  # fmt: skip
+        run = self._run
+        run.keep(self, piece, data)
+        run.fetcher.spend(self.flight.lane.tally, len(data), run.stop)
+        return bool(self.flight.left) and not run.stop.is_set()
+
+    def _reject(self, piece: Piece, length: int, actual: bytes) -> bool:
+        lane = self.flight.lane
+        if lane.tally.source.is_local:
+            self.lacks(piece, f"{lane.tally.source.name}: has other bytes there")
+            return True
+        run = self._run
+        with run.changed:
+            tally = lane.tally
             tally.rejected += 1
             tally.lie = tally.lie or {
                 "source": tally.source.name,
-                "path": want.path,
-                "piece": want.index,
-                "expected": want.digest.hex(),
+                "path": piece.path or "the manifest",
+                "piece": piece.index,
+                "expected": piece.digest.hex(),
                 "actual": actual.hex(),
-                "length": got,
+                "length": length,
             }
+            run.changed.notify_all()
+        return False
 
+    def lacks(self, piece: Piece, why: str) -> None:
+        run = self._run
+        with run.changed:
+            self.flight.lane.tally.note(why)
+            run.scheduler.lack(self.flight, piece, time.monotonic())
+            run.changed.notify_all()
 
-def failure(tallies: Sequence[SourceTally], what: str) -> IntegrityError:
-    """Why ``what`` could not be fetched: SourcesLied with the evidence, or SourcesUnavailable."""
-    lies = [tally.lie for tally in tallies if tally.lie is not None]
-    causes = [cause for tally in tallies for cause in tally.causes]
-    causes += [
-        f"{lie['source']}: sent wrong bytes for {lie['path']} piece {lie['piece']}" for lie in lies
-    ]
-    if lies:
-        liars = ", ".join(str(lie["source"]) for lie in lies)
-        return SourcesLied(
-            f"{what}: {liars} sent wrong bytes, and no honest source is left",
-            evidence=lies[0],
-            causes=causes,
-        )
-    return SourcesUnavailable(f"{what}: no source gave it", causes=causes)
+    def more(self) -> Sequence[Piece]:
+        with self._run.changed:
+            return self._run.scheduler.extend(self.flight)

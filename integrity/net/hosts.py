@@ -15,6 +15,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_public(address: str) -> bool:
+    """Whether an IP address is one that everybody on the internet may mean (IANA's special-purpose
+    registries), also behind IPv4-mapped and 6to4 addresses.
+    """
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if inner is not None:
+            return is_public(str(inner))
+    return ip.is_global and not ip.is_multicast
+
+
 def tcp_multiaddr(host: str, port: int) -> str:
     """A host and a port as a multiaddr begins: /ip4/…/tcp/…, /ip6/…, or /dns/… for a name."""
     try:

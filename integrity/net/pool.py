@@ -8,6 +8,7 @@ awaited and shuts the connections of those whose time is up.
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
 import time
@@ -18,6 +19,9 @@ from typing import Any
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NameResolutionError, NewConnectionError
+
+from integrity.net.hosts import is_public
 
 _LOOK_SECONDS = 0.25
 _LINGER_SECONDS = 5.0
@@ -92,18 +96,32 @@ def limited(connection: socket.socket | None, seconds: float) -> Iterator[None]:
         raise TimeoutError(f"no whole answer after {seconds:g} seconds")
 
 
-def pool_manager(head_seconds: float, **options: Any) -> urllib3.PoolManager:
-    """A PoolManager whose answers must have begun, status and headers whole, in that many seconds."""
+def pool_manager(
+    head_seconds: float, *, public_only: bool = False, **options: Any
+) -> urllib3.PoolManager:
+    """A PoolManager whose answers must have begun, status and headers whole, in that many seconds.
 
-    class Plain(HTTPConnection):
+    With ``public_only`` it connects to public addresses alone: whatever a name means is looked up
+    once, and what was looked at is what is connected to.
+    """
+
+    class Limited:
+        sock: socket.socket | None
+
         def getresponse(self) -> Any:
             with limited(self.sock, head_seconds):
-                return super().getresponse()
+                return super().getresponse()  # type: ignore[misc]
 
-    class Secure(HTTPSConnection):
-        def getresponse(self) -> Any:
-            with limited(self.sock, head_seconds):
-                return super().getresponse()
+        def _new_conn(self) -> Any:
+            if public_only:
+                self._dns_host = _public_address(self, self.host, self.port)  # type: ignore[attr-defined]
+            return super()._new_conn()  # type: ignore[misc]
+
+    class Plain(Limited, HTTPConnection):
+        pass
+
+    class Secure(Limited, HTTPSConnection):
+        pass
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
@@ -114,3 +132,17 @@ def pool_manager(head_seconds: float, **options: Any) -> urllib3.PoolManager:
     manager = urllib3.PoolManager(**options)
     manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
     return manager
+
+
+def _public_address(connection: Any, host: str, port: int) -> str:
+    """One address of a host all of whose addresses are public. Raises urllib3's NewConnectionError."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise NameResolutionError(host, connection, error) from error  # type: ignore[arg-type]
+    addresses = [str(entry[4][0]) for entry in found]
+    for address in addresses:
+        if not is_public(address):
+            refusal = PermissionError(errno.EACCES, f"{host} is at {address}, which is not public")
+            raise NewConnectionError(connection, str(refusal)) from refusal
+    return addresses[0]

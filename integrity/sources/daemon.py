@@ -7,9 +7,10 @@ import threading
 from integrity.core.anycid import raw_cid_of_key
 from integrity.errors import IpfsRefused, IpfsUnavailable, SourceError
 from integrity.ipfs.kubo import Kubo
+from integrity.sources.blockwise import Blockwise
 
 
-class DaemonSource:
+class DaemonSource(Blockwise):
     """Safe to use from several threads, which get a connection each."""
 
     def __init__(self, api: str | None = None) -> None:
@@ -25,7 +26,7 @@ class DaemonSource:
                 kubo.close()
 
     def read(self, digest: bytes, buffer: memoryview) -> int:
-        """See :class:`integrity.ports.Source`."""
+        """See :class:`Blockwise`."""
         try:
             return self._kubo().block(raw_cid_of_key(digest), buffer)
         except (IpfsUnavailable, IpfsRefused) as error:

@@ -1,111 +1,108 @@
-"""A trustless gateway as a source: raw blocks by CID (specs.ipfs.tech/http-gateways)."""
+"""A trustless gateway as a source: raw blocks by CID, CARs of folders (specs.ipfs.tech/http-gateways)."""
 
 from __future__ import annotations
 
-import http.client
-from urllib.parse import urlsplit
+import io
+from collections import defaultdict
+from collections.abc import Callable
+from urllib.parse import quote
 
-import urllib3
-
+from integrity.core.car import CarReader
 from integrity.core.cid import raw_cid
-from integrity.errors import SourceError, UsageError
-from integrity.net.answers import reason_of
-from integrity.net.pool import limited, pool_manager
+from integrity.errors import FormatError, SourceError
+from integrity.ports import Order, Piece
+from integrity.sources.blockwise import Blockwise, NotHere
+from integrity.sources.http import Answer, HttpServer
 
-_RAW = "application/vnd.ipld.raw"
-_TIMEOUT = urllib3.Timeout(connect=10, read=30)
-_SHOWN = 200
+_ABSENT = frozenset((404, 410, 451))
+_NODES = 1 << 20
+"""Bytes that the nodes of a folder may have beyond a fair share of each file's."""
 
-HEAD_SECONDS = 30.0
-"""How long a gateway may take until its answer begins."""
-
-BLOCK_SECONDS = 120.0
-"""How long it may take to send a block: a source that is slower than 9 KB/s does not help anybody."""
+_NODE_SHARE = 1 << 10
+_AHEAD = 256 << 10
 
 
-class GatewaySource:
-    """One gateway; safe to use from several threads, which get a connection each.
-
-    Redirects are not followed, compressed answers are refused, and nothing is read past the end of
-    the caller's buffer: the connection is closed instead, and the full buffer shows it.
-    """
+class GatewaySource(Blockwise):
+    """One gateway; safe to use from several threads, which get a connection each."""
 
     def __init__(self, url: str, connections: int = 4) -> None:
-        try:
-            parts = urlsplit(url)
-            usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-        except ValueError:  # brackets that hold no address, or a port that is none
-            usable = None
-        if not usable or not url.isprintable() or " " in url:
-            raise UsageError(
-                f"a source's URL begins with http:// or https:// and a host, and {url!r} does not",
-                next="Name it as --from http://127.0.0.1:8080, for one.",
-            )
-        if parts.username is not None or parts.query or parts.fragment:
-            raise UsageError(
-                f"a source's URL has no user name, ? or #, and that of {parts.hostname} has",
-                next="Name it as --from http://127.0.0.1:8080, for one.",
-            )
-        self.name = url.rstrip("/")
-        self._pool = pool_manager(
-            HEAD_SECONDS, num_pools=1, maxsize=connections, block=False, timeout=_TIMEOUT, retries=False,
-            headers={"accept": _RAW, "accept-encoding": "identity"},
-        )  # fmt: skip
+        self._server = HttpServer(url, connections)
+        self.name = self._server.url
+        self.connections = connections
+        self._has_cars = True
+        self._without_car: set[str] = set()
 
     def close(self) -> None:
-        self._pool.clear()
+        self._server.close()
+
+    def fetch(self, order: Order) -> None:
+        """See :class:`integrity.ports.Source`."""
+        tree = order.tree
+        if tree is None or not self._has_cars or tree in self._without_car:
+            super().fetch(order)
+            return
+        self._without_car.add(tree)  # whatever goes wrong, its blocks are asked for the next time
+        if not self._fetch_car(order, tree):
+            super().fetch(order)
 
     def read(self, digest: bytes, buffer: memoryview) -> int:
-        """See :class:`integrity.ports.Source`. A raw CID is asked for whatever the block is, since
-        block stores go by multihash.
-        """
-        url = f"{self.name}/ipfs/{raw_cid(digest)}?format=raw"
-        try:
-            response = self._request(url)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise SourceError(f"{self.name}: {reason_of(error)}") from error
-        whole = False
-        try:
-            self._check_head(response)
-            connection = getattr(response, "connection", None)
-            with limited(getattr(connection, "sock", None), BLOCK_SECONDS):
-                got, left = _read_into(response, buffer)
-            whole = got < len(buffer) and not left
-            if left and got < len(buffer):
-                raise SourceError(f"{self.name}: hung up with {left} bytes still to come")
-            return got
-        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
-            raise SourceError(f"{self.name}: {reason_of(error)}") from error
-        finally:
-            if whole:
-                response.release_conn()
-            else:
-                response.close()
+        """A raw CID is asked for whatever the block is, since block stores go by multihash."""
+        path = f"/ipfs/{raw_cid(digest)}?format=raw"
+        with self._server.asked(path, {"accept": "application/vnd.ipld.raw"}) as answer:
+            if answer.status in _ABSENT:
+                raise NotHere(answer.refused().message)
+            if answer.status != 200:
+                raise answer.refused()
+            return answer.read_into(buffer)
 
-    def _request(self, url: str) -> urllib3.BaseHTTPResponse:
-        """Ask, and once more if the connection ended without an answer: one that was kept may have
-        been closed meanwhile (RFC 9112, section 9.3.1).
-        """
-        try:
-            return self._pool.request("GET", url, preload_content=False, decode_content=False)
-        except urllib3.exceptions.ProtocolError:
-            return self._pool.request("GET", url, preload_content=False, decode_content=False)
+    # --- many small files at once --------------------------------------------------------------
 
-    def _check_head(self, response: urllib3.BaseHTTPResponse) -> None:
-        if response.status != 200:
-            reason = (response.reason or "")[:_SHOWN]
-            raise SourceError(f"{self.name}: answered {response.status} {reason}".rstrip())
-        encoding = response.headers.get("content-encoding", "identity")
-        if encoding.lower() != "identity":
-            raise SourceError(f"{self.name}: sent {encoding[:40]!r} where no compression was asked")
+    def _fetch_car(self, order: Order, tree: str) -> bool:
+        """Whether there is a CAR of it; what it has not got of the order is left to others."""
+        path = f"/ipfs/{quote(tree)}?format=car&dag-scope=all&car-dups=n"
+        with self._server.asked(path, {"accept": "application/vnd.ipld.car"}) as answer:
+            if answer.status != 200:
+                self._has_cars = answer.status in _ABSENT
+                return False
+            try:
+                return self._take_car(order, answer)
+            except FormatError as error:
+                raise SourceError(f"{self.name}: its CAR is malformed: {error.message}") from error
+
+    def _take_car(self, order: Order, answer: Answer) -> bool:
+        wanted: dict[bytes, list[Piece]] = defaultdict(list)
+        for piece in order.pieces:
+            wanted[piece.digest].append(piece)
+        limit = _NODES + sum(piece.room + _NODE_SHARE for piece in order.pieces)
+        limit += limit // 2  # what else is in the folder
+        for section in CarReader(_reader(answer)):
+            limit -= len(section.block)
+            if limit < 0:
+                raise SourceError(f"{self.name}: sends more than the folder has")
+            block = memoryview(section.block)
+            for piece in wanted.pop(section.cid.key, ()):
+                if order.wants(piece) and not order.take(piece, block):
+                    return True
+        for pieces in wanted.values():
+            for piece in pieces:
+                order.lacks(piece, f"{self.name}: its CAR lacks a file")
+        return True
 
 
-def _read_into(response: urllib3.BaseHTTPResponse, buffer: memoryview) -> tuple[int, int]:
-    """Fill the buffer with the body -> (bytes read, bytes that the answer's length still owes)."""
-    # urllib3's own readinto reads into new bytes and copies them; http.client's does neither, and
-    # a third of the time goes away with the copy.
-    raw: http.client.HTTPResponse = response._original_response  # type: ignore[attr-defined] # noqa: SLF001
-    got = 0
-    while got < len(buffer) and (more := raw.readinto(buffer[got:])):
-        got += more
-    return got, raw.length or 0
+def _reader(answer: Answer) -> Callable[[int], bytes]:
+    return io.BufferedReader(_Body(answer), _AHEAD).read
+
+
+class _Body(io.RawIOBase):
+    """An answer's body as Python's buffered files want it."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._answer.read_some(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)

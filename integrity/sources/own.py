@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from integrity.errors import SourceError, StoreError
+from integrity.sources.blockwise import Blockwise, NotHere
 from integrity.store.database import Store
 from integrity.store.reading import BlockReader
 
 
-class StoreSource:
+class StoreSource(Blockwise):
     """Safe to use from several threads."""
+
+    connections = 2
+    is_local = True
 
     def __init__(self, path: Path) -> None:
         self.name = "store"
@@ -21,13 +25,13 @@ class StoreSource:
         self._store.close()
 
     def read(self, digest: bytes, buffer: memoryview) -> int:
-        """See :class:`integrity.ports.Source`."""
+        """See :class:`Blockwise`."""
         try:
             block = self._reader.read(digest)
         except StoreError as error:
             raise SourceError(f"{self.name}: {error.message}") from error
         if block is None:
-            raise SourceError(f"{self.name}: has not got the block {digest.hex()}")
+            raise NotHere(f"{self.name}: has not got all of it")
         got = min(len(block), len(buffer))
         buffer[:got] = block[:got]
         return got

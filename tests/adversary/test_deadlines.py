@@ -9,7 +9,7 @@ import pytest
 
 from integrity.chain.rpc import JsonRpc
 from integrity.errors import RpcUnavailable, SourceError
-from integrity.sources import gateway
+from integrity.sources import http
 from integrity.sources.gateway import GatewaySource
 
 from .conftest import Serve
@@ -54,8 +54,8 @@ def test_a_node_that_never_ends_its_answer_is_given_up(serve: Serve, what: str) 
 def test_threat_26_a_gateway_that_never_ends_its_answer_is_given_up(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(gateway, "HEAD_SECONDS", 0.5)
-    monkeypatch.setattr(gateway, "BLOCK_SECONDS", 0.5)
+    monkeypatch.setattr(http, "HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(http, "BLOCK_SECONDS", 0.5)
     server = serve(ENDLESS[what])
     source = GatewaySource(server.url)
     with pytest.raises(SourceError):

@@ -133,6 +133,20 @@ def test_get_and_verify_print_what_is_documented(release: Release, reader: User)
     check(again, FIELDS["integrity get"])
     assert (again["verdict"], again["fetched"]) == ("unchanged", 0)
 
+    (reader.place / "out" / "README").write_text("damaged")
+    repaired = reader.ok(
+        "repair",
+        "out",
+        *command[1:2],
+        "--from",
+        release.url,
+        "--json",
+        "--publisher",
+        release.address,
+    ).json()
+    check(repaired, FIELDS["integrity repair"])
+    assert (repaired["pieces"], repaired["sources"][0]["pieces"]) == (1, 1)
+
     fields = FIELDS["integrity verify"]
     verify = ("verify", "out", release.link, "--publisher", release.address, "--json")
     good = reader.ok(*verify).json()

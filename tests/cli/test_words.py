@@ -337,3 +337,64 @@ def test_the_help_shows_every_command_in_one_line_each(user: User) -> None:
     for group in ((), ("chain",), ("key",), ("store",), ("trust",), ("export",)):
         assert "...\n" not in user.ok(*group, "--help").text.partition("Commands:")[2]
     assert "INTEGRITY_HOME" in user.ok("--help").text
+
+
+def test_get_takes_a_part_of_a_release(release: Release, reader: User) -> None:
+    known = ("--from", release.url, "--publisher", release.address)
+    told = reader.ok("get", release.link, "-o", "some", "--only", "docs/**", *known).text
+    assert "1 file of 4, 5.9 KiB" in told
+    assert [path.name for path in (reader.place / "some").iterdir()] == ["docs"]
+    checked = reader.ok("verify", "some", release.link, "--only", "docs", *known).text
+    assert checked.startswith("verified  some\n  1 file, 5.9 KiB")
+    wrong = reader.run("get", release.link, "-o", "x", "--only", "none*", *known)
+    assert wrong.code == 2
+    assert "'none*'" in wrong.errors
+
+
+def test_get_streams_a_file_and_a_span_of_it(release: Release, reader: User) -> None:
+    known = ("--from", release.url, "--publisher", release.address)
+    data = (release.folder / "program").read_bytes()
+    get = ("get", release.link, "--file", "program", *known)
+    assert reader.ok(*get, "-o", "-").out == data
+    assert reader.ok(*get, "-o", "-", "--range", "1048570-1048580").out == data[1048570:1048581]
+    told = reader.ok(*get, "-o", "alone", "--range", "100-").text
+    assert told.startswith("verified  alone\n")
+    assert (reader.place / "alone").read_bytes() == data[100:]
+    assert reader.run(*get, "-o", "alone").code == 2
+    assert (reader.place / "alone").read_bytes() == data[100:]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--range", "0-5"), ("--file", "program"), ("--file", "program", "-o", "-", "--json"),
+        ("--file", "program", "-o", "-", "--only", "x"), ("--limit-rate", "fast"), ("--limit-each", "0"),
+        ("--file", "program", "-o", "-", "--range", "5-4"), ("--from", ""), ("--from", "./nowhere"),
+        ("--from", "ftp://x/"), ("--from", "http://a\x1b[2J/"), ("--only", ""),
+    ],
+)  # fmt: skip
+def test_what_get_cannot_do_is_refused(
+    release: Release, reader: User, wrong: tuple[str, ...]
+) -> None:
+    done = reader.run(
+        "get", release.link, "--from", release.url, "--publisher", release.address, *wrong
+    )
+    assert done.code == 2
+    assert "Traceback" not in done.errors
+    assert "\x1b" not in done.errors
+
+
+def test_repair_mends_what_is_damaged_and_says_how_much(release: Release, reader: User) -> None:
+    known = ("--from", release.url, "--publisher", release.address)
+    reader.ok("get", release.link, "-o", "out", *known)
+    assert "nothing was damaged" in reader.ok("repair", "out", release.link, *known).text
+    (reader.place / "out" / "README").write_text("a t00l\n")
+    assert "1 piece mended, 7 B" in reader.ok("repair", "out", release.link, *known).text
+    assert (reader.place / "out" / "README").read_text() == "a tool\n"
+
+
+def test_a_limit_holds(release: Release, reader: User) -> None:
+    known = ("--from", release.url, "--publisher", release.address)
+    reader.ok(
+        "get", release.link, "-o", "out", *known, "--limit-rate", "100M", "--limit-each", "5 MiB"
+    )

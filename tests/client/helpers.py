@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from integrity.client import getting
 from integrity.client.publishing import Published
 from integrity.client.recording import Recorder
 from integrity.client.session import Session
 from integrity.core.links import Link
-from integrity.errors import SourceError
 from integrity.home import Home
 from integrity.store.database import Store
+from tests.adversary.sources import AT_ONCE
 
 MIB = 1 << 20
+
+
+get = functools.partial(getting.get, terms=AT_ONCE)
+"""Get a release without patience for sources that fail."""
 
 
 def pattern(size: int, start: int = 0) -> bytes:
@@ -48,37 +53,6 @@ def tree_of(folder: Path) -> dict[str, bytes]:
 
 def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
-
-
-Act = Callable[[bytes, bytes], bytes]
-
-
-class MemorySource:
-    """A source out of memory that does all the port asks; ``act`` may lie, raise or do anything else
-    when it is given the digest asked for and the true block.
-    """
-
-    def __init__(self, blocks: Mapping[bytes, bytes], act: Act | None = None) -> None:
-        self.name = "memory"
-        self.act = act
-        self.asked: list[bytes] = []
-        self.blocks = dict(blocks)
-        self._lock = threading.Lock()
-
-    def read(self, digest: bytes, buffer: memoryview) -> int:
-        with self._lock:
-            self.asked.append(digest)
-        if digest not in self.blocks:
-            raise SourceError(f"{self.name}: has not got {digest.hex()}")
-        data = self.blocks[digest]
-        if self.act is not None:
-            data = self.act(digest, data)
-        count = min(len(data), len(buffer))
-        buffer[:count] = data[:count]
-        return count
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 @dataclass(frozen=True, slots=True)

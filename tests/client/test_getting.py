@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from integrity.client.getting import get
 from integrity.client.publishing import publish
 from integrity.client.session import Session
 from integrity.client.verifying import verify
@@ -26,9 +25,10 @@ from integrity.errors import (
 )
 from integrity.ports import Progress
 from integrity.sources.gateway import GatewaySource
+from tests.adversary.sources import MemorySource
 
 from .conftest import EXECUTABLE, MIXED, Publish, ReaderOf
-from .helpers import MIB, MemorySource, Release, pattern, tree_of, write_tree
+from .helpers import MIB, Release, get, pattern, tree_of, write_tree
 
 
 def stats(folder: Path) -> dict[str, tuple[int, int, int]]:

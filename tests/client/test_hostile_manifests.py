@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from integrity.client.getting import get
 from integrity.client.manifests import ManifestFile
 from integrity.client.session import Session
 from integrity.core.links import Link
@@ -21,9 +20,10 @@ from integrity.core.unixfs import file_node
 from integrity.disk.temporary import TemporaryScratch
 from integrity.errors import ManifestInvalid, SourcesLied, WrongRelease
 from integrity.fetch.engine import Fetcher
+from tests.adversary.sources import MemorySource
 
 from .conftest import ReaderOf
-from .helpers import MIB, MemorySource, Release, pattern, record, sha256, tree_of, write_tree
+from .helpers import MIB, Release, get, pattern, record, sha256, tree_of, write_tree
 
 Lines = list[bytes]
 
@@ -309,7 +309,7 @@ def test_threat_12_each_flipped_byte_of_a_manifest_is_found(
             flipped = manifest[:at] + bytes([manifest[at] ^ 1 << at % 8]) + manifest[at + 1 :]
             source = MemorySource({mixed.published.manifest: flipped})
             with pytest.raises(SourcesLied):
-                file.fetch(Fetcher([source], 1), mixed.published.manifest)
+                file.fetch(Fetcher([source]), mixed.published.manifest)
 
 
 @pytest.mark.parametrize("change", ["cut", "longer", "other release", "empty"])

@@ -107,7 +107,8 @@ def test_killed_again_and_again_it_ends_and_fetches_only_what_is_missing(
     assert (code, answer["verdict"]) == (0, "verified")
     assert tree_of(getter.out) == pieces.files
     assert getter.beside() == ["out", "out.integrity"]
-    assert len(counting.asked) == len(set(counting.asked)) == 1 + 9 + 1 - sum(have.values())
+    asked = [path for path in counting.asked if "bafkqaaa" not in path]
+    assert len(asked) == len(set(asked)) == 1 + 9 + 1 - sum(have.values())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

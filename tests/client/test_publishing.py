@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from integrity.client.getting import get
 from integrity.client.publishing import Published, publish
 from integrity.client.recording import Recorder
 from integrity.client.session import Session
@@ -31,7 +30,7 @@ from integrity.sources.gateway import GatewaySource
 from integrity.store.database import Store
 
 from .conftest import ReaderOf
-from .helpers import MIB, Release, pattern, sha256, tree_of, write_tree
+from .helpers import MIB, Release, get, pattern, sha256, tree_of, write_tree
 
 
 def recorded(session: Session, package: str, version: str = "1") -> bool:

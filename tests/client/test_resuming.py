@@ -9,12 +9,12 @@ import os
 import resource
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from integrity.client.getting import get
 from integrity.client.session import Session
 from integrity.disk.staging import Staging
 from integrity.errors import (
@@ -25,9 +25,10 @@ from integrity.errors import (
     SourcesUnavailable,
     UnsafePath,
 )
+from tests.adversary.sources import MemorySource
 
 from .conftest import MIXED, Publish, ReaderOf
-from .helpers import MIB, MemorySource, Release, sha256, tree_of, write_tree
+from .helpers import MIB, Release, get, sha256, tree_of, write_tree
 
 LARGE = 9
 """Pieces of the large file of ``pieces``."""
@@ -371,8 +372,14 @@ def test_threat_35_a_full_disk_is_a_disk_error_and_the_rest_is_kept(
     mixed: Release, reader_of: ReaderOf, out: Path
 ) -> None:
     reader = reader_of(mixed.link)
+    large = {sha256(MIXED["bin/tool"][at : at + MIB]) for at in range(0, 4 * MIB, MIB)}
+
+    def last(digest: bytes, block: bytes) -> bytes:
+        time.sleep(0.5 * (digest in large))
+        return block
+
     with file_size_limit(2 * MIB + 5), pytest.raises(DiskError) as caught:
-        get(reader, mixed.link, out, sources=[MemorySource(mixed.blocks)])
+        get(reader, mixed.link, out, sources=[MemorySource(mixed.blocks, last)])
     assert caught.value.evidence["path"] == "bin/tool"
     assert "resumes" in caught.value.next
     assert not out.exists()

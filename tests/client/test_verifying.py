@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from integrity.client.getting import get
 from integrity.client.session import Session
 from integrity.client.verifying import Verification, verify
 from integrity.core.links import Link
@@ -29,9 +28,10 @@ from integrity.errors import (
 )
 from integrity.home import Home
 from integrity.store.database import Store
+from tests.adversary.sources import MemorySource
 
 from .conftest import MIXED, Publish, ReaderOf
-from .helpers import MIB, MemorySource, Release, run, write_tree
+from .helpers import MIB, Release, get, run, write_tree
 
 
 @pytest.fixture

@@ -47,9 +47,13 @@ def tree(root: Path) -> Iterator[SafeTree]:
 
 
 def write(tree: SafeTree, path: str, data: bytes = b"new!") -> None:
-    fd = tree.open_write(path, len(data), executable=False)
+    fd = tree.open_write(path, len(data))
     os.pwrite(fd, data, 0)
     os.close(fd)
+
+
+def write_at_once(tree: SafeTree, path: str) -> None:
+    tree.write_file(path, memoryview(b"new!"))
 
 
 def read(tree: SafeTree, path: str) -> bytes:
@@ -60,11 +64,19 @@ def read(tree: SafeTree, path: str) -> bytes:
         os.close(fd)
 
 
-WAYS: list[Callable[[SafeTree, str], object]] = [write, read, lambda tree, path: tree.remove(path)]
+WAYS: list[Callable[[SafeTree, str], object]] = [
+    write,
+    write_at_once,
+    read,
+    lambda tree, path: tree.remove(path),
+]
 
 
-def test_files_are_written_read_and_removed_below_the_root(tree: SafeTree, root: Path) -> None:
-    write(tree, "new/folders/file")
+@pytest.mark.parametrize("put", [write, write_at_once])
+def test_files_are_written_read_and_removed_below_the_root(
+    tree: SafeTree, root: Path, put: Callable[[SafeTree, str], None]
+) -> None:
+    put(tree, "new/folders/file")
     assert (root / "new" / "folders" / "file").read_bytes() == b"new!"
     assert read(tree, "new/folders/file") == b"new!"
     info = tree.stat("new/folders/file")
@@ -76,13 +88,28 @@ def test_files_are_written_read_and_removed_below_the_root(tree: SafeTree, root:
     assert (root / "sub" / "x").exists()
 
 
-def test_a_file_gets_its_size_and_its_x_bits_when_it_is_opened(tree: SafeTree, root: Path) -> None:
-    os.close(tree.open_write("x", 10, executable=True))
+def test_a_file_gets_its_size_when_it_is_opened(tree: SafeTree, root: Path) -> None:
+    os.close(tree.open_write("x", 10))
     assert (root / "x").read_bytes() == b"mine\0\0\0\0\0\0"
-    assert (root / "x").stat().st_mode & 0o777 == 0o755
-    os.close(tree.open_write("x", 2, executable=False))
+    os.close(tree.open_write("x", 2))
     assert (root / "x").read_bytes() == b"mi"
-    assert (root / "x").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("before", ["", "longer than that", "four"])
+def test_a_file_that_is_written_at_once_has_nothing_of_what_was_there(
+    tree: SafeTree, root: Path, before: str
+) -> None:
+    (root / "x").write_text(before)
+    write_at_once(tree, "x")
+    assert (root / "x").read_bytes() == b"new!"
+
+
+def test_whoever_may_read_may_run_what_is_made_executable(tree: SafeTree, root: Path) -> None:
+    (root / "x").chmod(0o640)
+    tree.set_executable("x", executable=True)
+    assert (root / "x").stat().st_mode & 0o777 == 0o750
+    tree.set_executable("x", executable=False)
+    assert (root / "x").stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -205,7 +232,7 @@ def test_a_file_larger_than_the_disk_allows_is_a_disk_error(tree: SafeTree, root
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(DiskError, match="File too large"):
-            tree.open_write("sub/huge", 1001, executable=False)
+            tree.open_write("sub/huge", 1001)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert open_descriptors() == before

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import itertools
 import random
 import signal
 import threading
@@ -14,14 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integrity.core.pieces import PIECE_SIZE
-from integrity.errors import DiskError, SourceError, SourcesLied, SourcesUnavailable, UnsafePath
-from integrity.fetch.engine import Fetcher, Want, failure
-
-from .doubles import (
+from integrity.errors import DiskError, SourcesLied, SourcesUnavailable, UnsafePath
+from integrity.fetch.engine import Fetcher
+from integrity.fetch.scheduler import Batch
+from integrity.fetch.tallies import failure
+from integrity.ports import Piece
+from tests.adversary.sources import (
+    AT_ONCE,
     LIES,
-    Act,
+    AttackerAct,
     MemorySource,
-    Wanted,
     another,
     endless,
     flip,
@@ -30,7 +32,7 @@ from .doubles import (
     refuse,
 )
 
-THREADS = 4
+from .doubles import Wanted, fetch
 
 
 def pieces(count: int = 40, size: int = 500) -> list[bytes]:
@@ -38,43 +40,35 @@ def pieces(count: int = 40, size: int = 500) -> list[bytes]:
     return [generator.randbytes(size) for _ in range(count)]
 
 
-def fetch(wanted: Wanted, *sources: MemorySource, threads: int = THREADS) -> Fetcher:
-    fetcher = Fetcher(sources, threads)
-    fetcher.run(wanted.wants(), wanted.on_piece)
-    return fetcher
-
-
 def fetching_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("fetch-")]
 
 
-@pytest.mark.parametrize("threads", [1, 2, 8])
-def test_every_piece_is_fetched_once_and_kept_whole(threads: int) -> None:
-    wanted = Wanted([*pieces(), b"", b"x", bytes(PIECE_SIZE)])
-    source = MemorySource("one", wanted.blocks)
-    fetcher = fetch(wanted, source, threads=threads)
+@pytest.mark.parametrize("connections", [1, 2, 8])
+@pytest.mark.parametrize("together", [1, 4, 100])
+def test_every_piece_is_fetched_once_and_kept_whole(connections: int, together: int) -> None:
+    wanted = Wanted([*pieces(), b"", b"x", bytes(PIECE_SIZE)], together=together)
+    source = MemorySource(wanted.blocks, connections=connections)
+    fetcher = fetch(wanted, source)
     assert wanted.complete
-    assert sorted(wanted.told) == list(range(len(wanted.pieces)))
     assert len(source.asked) == len(wanted.pieces)
     (tally,) = fetcher.tallies
     assert (tally.bytes, tally.pieces) == (sum(map(len, wanted.pieces)), len(wanted.pieces))
-    assert (tally.rejected, tally.failures, fetcher.missing) == (0, 0, [])
-    assert fetching_threads() == []
+    assert (tally.rejected, tally.failures, fetcher.missing) == (0, 0, None)
 
 
 def test_nothing_wanted_is_nothing_asked() -> None:
     wanted = Wanted([])
-    source = MemorySource("one", {})
-    assert fetch(wanted, source).missing == []
+    source = MemorySource({})
+    assert fetch(wanted, source).missing is None
     assert source.asked == []
 
 
 def test_the_tallies_of_several_rounds_add_up() -> None:
     first, second = Wanted(pieces(5)), Wanted(pieces(7))
-    source = MemorySource("one", first.blocks | second.blocks)
-    fetcher = Fetcher([source], THREADS)
+    fetcher = Fetcher([MemorySource(first.blocks | second.blocks)], AT_ONCE)
     for wanted in (first, second):
-        fetcher.run(wanted.wants(), wanted.on_piece)
+        fetcher.run(wanted.batches, wanted)
         assert wanted.complete
     assert fetcher.tallies[0].pieces == 12
 
@@ -82,9 +76,28 @@ def test_the_tallies_of_several_rounds_add_up() -> None:
 def test_several_sources_share_what_one_of_them_has_not_got() -> None:
     wanted = Wanted(pieces(10))
     blocks = list(wanted.blocks.items())
-    one, other = MemorySource("one", dict(blocks[:7])), MemorySource("other", dict(blocks[3:]))
-    assert fetch(wanted, one, other).missing == []
+    sources = MemorySource(dict(blocks[:7])), MemorySource(dict(blocks[3:]))
+    assert fetch(wanted, *sources).missing is None
     assert wanted.complete
+
+
+def test_what_is_at_hand_is_not_fetched() -> None:
+    wanted = Wanted(pieces(20))
+    blocks = list(wanted.blocks.items())
+    own, far = MemorySource(dict(blocks[::2])), MemorySource(wanted.blocks)
+    own.is_local = True
+    fetch(wanted, far, own)
+    assert wanted.complete
+    assert sorted(far.asked) == sorted(digest for digest, _ in blocks[1::2])
+
+
+def test_wrong_bytes_at_hand_are_no_lie() -> None:
+    wanted = Wanted(pieces(20))
+    own, far = MemorySource(wanted.blocks, another), MemorySource(wanted.blocks)
+    own.is_local = True
+    fetcher = fetch(wanted, own, far)
+    assert wanted.complete
+    assert [tally.lie for tally in fetcher.tallies] == [None, None]
 
 
 # --- lies --------------------------------------------------------------------------------------
@@ -93,46 +106,62 @@ def test_several_sources_share_what_one_of_them_has_not_got() -> None:
 @pytest.mark.parametrize("place", [0, 15, 31])
 def test_threat_23_with_31_liars_of_32_the_right_bytes_come(place: int) -> None:
     wanted = Wanted(pieces(64))
-    sources = [MemorySource(f"{n}", wanted.blocks, LIES[n % len(LIES)]) for n in range(32)]
-    sources[place].act = honest
+    sources = [MemorySource(wanted.blocks, LIES[n % len(LIES)], name=f"{n}") for n in range(32)]
+    sources[place].attacker_act = honest
     fetcher = fetch(wanted, *sources)
     assert wanted.complete
-    assert fetcher.missing == []
+    assert fetcher.missing is None
     for number, tally in enumerate(fetcher.tallies):
         if number == place:
             assert (tally.lie, tally.rejected, tally.pieces) == (None, 0, 64)
         else:
             assert (tally.pieces, tally.bytes) == (0, 0)
-            assert tally.rejected == len(sources[number].asked) <= THREADS
+            assert tally.rejected <= len(sources[number].asked) <= sources[number].connections
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_threat_24_only_the_liar_is_blamed_for_a_piece_that_both_sent(lie: Act) -> None:
+def test_threat_24_only_the_liar_is_blamed_for_a_piece_that_both_sent(lie: AttackerAct) -> None:
     wanted = Wanted(pieces(1))
-    liar, right = MemorySource("liar", wanted.blocks, lie), MemorySource("right", wanted.blocks)
-    fetcher = fetch(wanted, liar, right, threads=1)
-    assert wanted.complete
-    blamed, other = fetcher.tallies
-    assert (blamed.rejected, blamed.pieces, blamed.usable) == (1, 0, False)
-    assert (other.rejected, other.pieces, other.usable) == (0, 1, True)
+    lied = threading.Event()
+
+    def act(digest: bytes, block: bytes) -> bytes:
+        lied.set()
+        return lie(digest, block)
+
+    def patient(_: bytes, block: bytes) -> bytes:
+        lied.wait()
+        return block
+
+    liar = MemorySource(wanted.blocks, act, name="liar", connections=1)
+    right = MemorySource(wanted.blocks, patient, name="right", connections=1)
+    blamed, other = fetch(wanted, liar, right).tallies
+    while not wanted.complete:  # pragma: no cover - the honest one was first to be asked
+        blamed, other = fetch(wanted, liar, right).tallies
+    assert (other.rejected, other.pieces, other.lie) == (0, 1, None)
+    assert (blamed.pieces, blamed.rejected) == (0, len(liar.asked))
 
 
 def test_a_liar_is_believed_until_its_first_lie_and_never_asked_again() -> None:
     wanted = Wanted(pieces(20))
     bad = hashlib.sha256(wanted.pieces[8]).digest()
-    liar = MemorySource("liar", wanted.blocks, lambda d, b: flip(d, b) if d == bad else b)
-    right = MemorySource("right", wanted.blocks)
-    fetcher = fetch(wanted, liar, right, threads=1)
-    assert wanted.complete
+    liar = MemorySource(
+        wanted.blocks, lambda d, b: flip(d, b) if d == bad else b, name="liar", connections=1
+    )
+    fetcher = Fetcher([liar], AT_ONCE)
+    fetcher.run(wanted.batches, wanted)
     assert len(liar.asked) == 9
-    assert [tally.pieces for tally in fetcher.tallies] == [8, 12]
+    assert fetcher.tallies[0].pieces == 8
+    fetcher.run(wanted.batches, wanted)
+    assert len(liar.asked) == 9
+    fetch(wanted, MemorySource(wanted.blocks))
+    assert wanted.complete
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_the_evidence_names_source_piece_and_both_digests(lie: Act) -> None:
+def test_the_evidence_names_source_piece_and_both_digests(lie: AttackerAct) -> None:
     wanted = Wanted(pieces(1))
-    fetcher = fetch(wanted, MemorySource("liar", wanted.blocks, lie))
-    assert fetcher.missing == [("file", 0)]
+    fetcher = fetch(wanted, MemorySource(wanted.blocks, lie, name="liar"))
+    assert fetcher.missing == wanted.missing()[0]
     error = failure(fetcher.tallies, "the file")
     assert isinstance(error, SourcesLied)
     assert (error.family, error.exit_code) == ("does not verify", 4)
@@ -148,10 +177,10 @@ def test_the_evidence_names_source_piece_and_both_digests(lie: Act) -> None:
 @pytest.mark.parametrize("lie", [longer, endless])
 @pytest.mark.parametrize("known", [True, False])
 def test_threat_25_more_than_a_piece_is_a_lie_even_if_it_begins_right(
-    lie: Act, known: bool
+    lie: AttackerAct, known: bool
 ) -> None:
     wanted = Wanted([pieces(1, PIECE_SIZE)[0]], lengths_known=known)
-    fetcher = fetch(wanted, MemorySource("liar", wanted.blocks, lie))
+    fetcher = fetch(wanted, MemorySource(wanted.blocks, lie))
     assert wanted.kept == {}
     assert fetcher.tallies[0].lie is not None
     assert fetcher.tallies[0].lie["length"] == PIECE_SIZE + 1
@@ -159,7 +188,7 @@ def test_threat_25_more_than_a_piece_is_a_lie_even_if_it_begins_right(
 
 def test_a_block_of_unknown_length_may_be_short() -> None:
     wanted = Wanted([b"", b"short", bytes(PIECE_SIZE)], lengths_known=False)
-    fetch(wanted, MemorySource("one", wanted.blocks))
+    fetch(wanted, MemorySource(wanted.blocks))
     assert wanted.complete
 
 
@@ -168,7 +197,7 @@ def test_a_block_of_unknown_length_may_be_short() -> None:
 
 def test_threat_32_dead_sources_are_unavailable_and_every_cause_is_kept() -> None:
     wanted = Wanted(pieces(30))
-    fetcher = fetch(wanted, *(MemorySource(f"dead {n}", {}) for n in range(3)))
+    fetcher = fetch(wanted, *(MemorySource({}, name=f"dead {n}") for n in range(3)))
     error = failure(fetcher.tallies, "the file")
     assert isinstance(error, SourcesUnavailable)
     assert (error.family, error.exit_code) == ("could not check", 3)
@@ -180,9 +209,9 @@ def test_liars_and_dead_sources_together_are_a_lie_with_both_causes() -> None:
     wanted = Wanted(pieces(30))
     fetcher = fetch(
         wanted,
-        MemorySource("dead", {}),
-        MemorySource("liar", wanted.blocks, flip),
-        MemorySource("second liar", wanted.blocks, another),
+        MemorySource({}, name="dead"),
+        MemorySource(wanted.blocks, flip, name="liar"),
+        MemorySource(wanted.blocks, another, name="second liar"),
     )
     error = failure(fetcher.tallies, "the file")
     assert isinstance(error, SourcesLied)
@@ -191,102 +220,71 @@ def test_liars_and_dead_sources_together_are_a_lie_with_both_causes() -> None:
     assert "liar, second liar" in error.message
 
 
-def test_a_source_that_fails_now_and_then_is_asked_again_for_other_pieces() -> None:
+def test_a_source_that_fails_now_and_then_is_asked_again() -> None:
     wanted = Wanted(pieces(30))
-    calls = iter(range(1000))
+    calls = itertools.count()
 
     def sometimes(digest: bytes, block: bytes) -> bytes:
         return block if next(calls) % 5 else refuse(digest, block)
 
-    sources = [MemorySource(name, wanted.blocks, sometimes) for name in ("a", "b")]
-    fetcher = fetch(wanted, *sources, threads=1)
+    fetcher = fetch(wanted, MemorySource(wanted.blocks, sometimes, name="a"))
     assert wanted.complete
-    for tally in fetcher.tallies:
-        assert tally.pieces > 10
-        assert tally.failures > 1
-        assert tally.causes == [f"{tally.source.name}: refused"]
+    (tally,) = fetcher.tallies
+    assert tally.failures > 1
+    assert tally.causes == ["a: refused"]
 
 
-def test_a_source_that_always_fails_is_dropped_after_a_few_tries() -> None:
+def test_a_source_that_always_fails_is_given_up_after_a_few_tries() -> None:
     wanted = Wanted(pieces(100))
-    dead, right = MemorySource("dead", {}), MemorySource("right", wanted.blocks)
-    assert len(fetch(wanted, dead).tallies[0].causes) == 1
-    assert 0 < len(dead.asked) < 8 + THREADS
-    fetch(wanted, dead, right)
+    dead = MemorySource(wanted.blocks, refuse, name="dead")
+    assert fetch(wanted, dead).tallies[0].causes == ["dead: refused"]
+    assert AT_ONCE.policy.tries <= len(dead.asked) < AT_ONCE.policy.tries + dead.connections
+    fetch(wanted, dead, MemorySource(wanted.blocks))
     assert wanted.complete
 
 
 def test_many_different_causes_are_kept_but_not_without_end() -> None:
-    wanted = Wanted(pieces(4000))
-    sources = [MemorySource(f"{n}", {}) for n in range(30)]
-    causes = failure(fetch(wanted, *sources).tallies, "it").causes
-    assert len(causes) == 30
+    wanted = Wanted(pieces(400))
+    sources = [MemorySource({}, name=f"{n}") for n in range(30)]
+    assert len(failure(fetch(wanted, *sources).tallies, "it").causes) == 30
+    numbers = itertools.count()
+
+    def complain(digest: bytes, block: bytes) -> bytes:
+        return block if next(numbers) % 2 else refuse(digest, block)
+
+    calls = itertools.count()
+
+    class Chatty(MemorySource):
+        def read(self, digest: bytes, buffer: memoryview) -> int:
+            self.name = f"{next(calls)}"
+            return super().read(digest, buffer)
+
+    assert len(fetch(wanted, Chatty(wanted.blocks, complain)).tallies[0].causes) == 20
 
 
 @given(
     st.lists(st.sampled_from([*LIES, honest, refuse]), max_size=6),
-    st.integers(0, 6), st.integers(1, 25), st.integers(1, 5),
+    st.integers(0, 6), st.integers(1, 25), st.integers(1, 5), st.integers(1, 30),
 )  # fmt: skip
 @settings(max_examples=60, deadline=None)
 def test_whatever_the_others_do_one_honest_source_is_enough(
-    acts: list[Act], place: int, count: int, threads: int
+    acts: list[AttackerAct], place: int, count: int, connections: int, together: int
 ) -> None:
     acts.insert(place, honest)
-    wanted = Wanted(pieces(count, 50))
-    fetcher = fetch(
-        wanted,
-        *(MemorySource(f"{n}", wanted.blocks, act) for n, act in enumerate(acts)),
-        threads=threads,
+    wanted = Wanted(pieces(count, 50), together=together)
+    sources = (
+        MemorySource(wanted.blocks, act, name=f"{n}", connections=connections)
+        for n, act in enumerate(acts)
     )
+    fetcher = fetch(wanted, *sources)
     assert wanted.complete
-    assert fetcher.missing == []
+    assert fetcher.missing is None
     for act, tally in zip(acts, fetcher.tallies, strict=True):
         assert (tally.lie is not None) == (tally.rejected > 0)
         assert act in LIES or tally.lie is None
 
 
-# --- failures of our own -----------------------------------------------------------------------
-
-
-def test_threat_35_a_disk_that_is_full_stops_everything_and_is_raised() -> None:
-    wanted = Wanted(pieces(200))
-
-    def full(_: memoryview) -> None:
-        raise DiskError("the disk is full")
-
-    def wants() -> Iterator[Want]:
-        for want in wanted.wants():
-            keep = full if want.index == 20 else want.keep
-            yield Want(want.path, want.index, want.digest, want.length, keep)
-
-    source = MemorySource("one", wanted.blocks)
-    with pytest.raises(DiskError, match="full"):
-        Fetcher([source], THREADS).run(wants(), wanted.on_piece)
-    assert 20 not in wanted.kept
-    assert len(source.asked) < 40
-    assert all(wanted.kept[number] == wanted.pieces[number] for number in wanted.kept)
-
-
-def test_an_error_in_the_wants_is_raised() -> None:
-    wanted = Wanted(pieces(10))
-
-    def wants() -> Iterator[Want]:
-        yield from list(wanted.wants())[:5]
-        raise UnsafePath("a link")
-
-    with pytest.raises(UnsafePath):
-        Fetcher([MemorySource("one", wanted.blocks)], THREADS).run(wants(), wanted.on_piece)
-    assert set(wanted.kept) <= set(range(5))
-
-
-def test_a_mistake_in_a_source_is_raised_not_swallowed() -> None:
-    wanted = Wanted(pieces(10))
-
-    def broken(_: bytes, block: bytes) -> bytes:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fetch(wanted, MemorySource("one", wanted.blocks, broken))
+# --- slow sources ------------------------------------------------------------------------------
 
 
 class Gate:
@@ -304,6 +302,63 @@ class Gate:
         return block
 
 
+def test_threat_26_a_source_that_holds_the_last_piece_is_overtaken() -> None:
+    wanted = Wanted(pieces(20), together=20)
+    gate = Gate(3)
+
+    def after(_: bytes, block: bytes) -> bytes:
+        gate.held.wait()
+        return block
+
+    slow = MemorySource(wanted.blocks, gate, name="slow", connections=1)
+    quick = MemorySource(wanted.blocks, after, name="quick", connections=1)
+    fetcher = fetch(wanted, slow, quick)
+    assert wanted.complete
+    assert fetcher.missing is None
+    _nothing_is_kept_any_more(wanted, gate)
+    assert sum(tally.pieces for tally in fetcher.tallies) == 20
+
+
+# --- failures of our own -----------------------------------------------------------------------
+
+
+def test_threat_35_a_disk_that_is_full_stops_everything_and_is_raised() -> None:
+    class Full(Wanted):
+        def keep(self, piece: Piece, data: memoryview) -> None:
+            if piece.number == 20:
+                raise DiskError("the disk is full")
+            super().keep(piece, data)
+
+    wanted = Full(pieces(200))
+    source = MemorySource(wanted.blocks)
+    with pytest.raises(DiskError, match="full"):
+        fetch(wanted, source)
+    assert len(source.asked) < 60
+    assert all(wanted.kept[number] == wanted.pieces[number] for number in wanted.kept)
+
+
+def test_an_error_in_what_is_wanted_is_raised() -> None:
+    class Broken(Wanted):
+        def batches(self) -> Iterator[Batch]:
+            yield Batch(self.missing()[:5])
+            raise UnsafePath("a link")
+
+    wanted = Broken(pieces(10))
+    with pytest.raises(UnsafePath):
+        fetch(wanted, MemorySource(wanted.blocks))
+    assert set(wanted.kept) <= set(range(5))
+
+
+def test_a_mistake_in_a_source_is_raised_not_swallowed() -> None:
+    wanted = Wanted(pieces(10))
+
+    def broken(_: bytes, block: bytes) -> bytes:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fetch(wanted, MemorySource(wanted.blocks, broken))
+
+
 def test_ctrl_c_is_obeyed_while_a_source_keeps_us_waiting() -> None:
     wanted = Wanted(pieces(20))
     gate = Gate(5)
@@ -317,22 +372,23 @@ def test_ctrl_c_is_obeyed_while_a_source_keeps_us_waiting() -> None:
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        fetch(wanted, MemorySource("slow", wanted.blocks, gate))
+        fetch(wanted, MemorySource(wanted.blocks, gate))
     thread.join()
     _nothing_is_kept_any_more(wanted, gate)
 
 
 def test_an_error_is_raised_while_a_source_keeps_us_waiting() -> None:
-    wanted = Wanted(pieces(20))
     gate = Gate(5)
 
-    def wants() -> Iterator[Want]:
-        yield from list(wanted.wants())[:6]
-        gate.held.wait()
-        raise UnsafePath("a link")
+    class Broken(Wanted):
+        def batches(self) -> Iterator[Batch]:
+            yield from itertools.islice(super().batches(), 6)
+            gate.held.wait()
+            raise UnsafePath("a link")
 
+    wanted = Broken(pieces(20), together=1)
     with pytest.raises(UnsafePath):
-        Fetcher([MemorySource("slow", wanted.blocks, gate)], 2).run(wants(), wanted.on_piece)
+        fetch(wanted, MemorySource(wanted.blocks, gate, connections=2))
     _nothing_is_kept_any_more(wanted, gate)
 
 
@@ -347,21 +403,51 @@ def _nothing_is_kept_any_more(wanted: Wanted, gate: Gate) -> None:
 
 
 def test_a_piece_that_is_being_kept_is_kept_before_the_interrupt_is_raised() -> None:
-    wanted = Wanted(pieces(1))
     finished = []
     main = threading.main_thread().ident
     assert main is not None
-    begun = threading.Event()
 
-    def keep(_: memoryview) -> None:
-        signal.pthread_kill(main, signal.SIGINT)
-        begun.wait(0.3)  # long enough for who does not wait to be gone
-        finished.append(True)
+    class Interrupted(Wanted):
+        def keep(self, piece: Piece, data: memoryview) -> None:
+            super().keep(piece, data)
+            signal.pthread_kill(main or 0, signal.SIGINT)
+            threading.Event().wait(0.3)  # long enough for who does not wait to be gone
+            finished.append(True)
 
-    def wants() -> Iterator[Want]:
-        for want in wanted.wants():
-            yield Want(want.path, want.index, want.digest, want.length, keep)
-
-    with contextlib.suppress(SourceError), pytest.raises(KeyboardInterrupt):
-        Fetcher([MemorySource("one", wanted.blocks)], 1).run(wants(), wanted.on_piece)
+    wanted = Interrupted(pieces(1))
+    with pytest.raises(KeyboardInterrupt):
+        fetch(wanted, MemorySource(wanted.blocks))
     assert finished == [True]
+
+
+def test_what_looks_on_is_called_on_the_thread_that_waits_and_may_end_it() -> None:
+    gate = Gate(5)
+    wanted = Wanted(pieces(20))
+
+    def look() -> None:
+        assert threading.current_thread() is threading.main_thread()
+        if gate.held.is_set():
+            raise UnsafePath("enough")
+
+    with pytest.raises(UnsafePath, match="enough"):
+        Fetcher([MemorySource(wanted.blocks, gate)], AT_ONCE).run(wanted.batches, wanted, look)
+    _nothing_is_kept_any_more(wanted, gate)
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 7])
+@pytest.mark.parametrize("together", [1, 3, 64])
+def test_no_more_is_begun_than_may_be_ahead(ahead: int, together: int) -> None:
+    most = 0
+
+    class Ordered(Wanted):
+        def keep(self, piece: Piece, data: memoryview) -> None:
+            nonlocal most
+            super().keep(piece, data)
+            lowest = next((n for n in range(len(self.pieces)) if n not in self.kept), 50)
+            most = max(most, piece.number - lowest)
+
+    wanted = Ordered(pieces(50), together=together)
+    fetcher = Fetcher([MemorySource(wanted.blocks, connections=8)], AT_ONCE)
+    fetcher.run(wanted.batches, wanted, ahead=ahead)
+    assert wanted.complete
+    assert most < ahead

@@ -1,19 +1,37 @@
-"""``integrity get``."""
+"""``integrity get`` and ``integrity repair``."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from integrity_cli import output
-from integrity_cli.options import From, IpfsApi, Json, LinkText, Publisher, Rpc, reading
+from integrity_cli.options import (
+    From,
+    IpfsApi,
+    Json,
+    LimitEach,
+    LimitRate,
+    LinkText,
+    Only,
+    Publisher,
+    Rpc,
+    reading,
+    terms,
+)
 from integrity_cli.options import path as parse_path
 from integrity_cli.values import record_link, record_value, rests_on
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from integrity.client.getting import Got
+    from integrity.client.repairing import Repaired
+    from integrity.fetch.tallies import SourceTally
 
 
 def get(
@@ -24,12 +42,29 @@ def get(
         typer.Option(
             "-o",
             "--output",
-            metavar="FOLDER",
+            metavar="PATH",
             parser=parse_path,
-            help="The release's folder [default: PACKAGE-VERSION].",
+            help="The release's folder [default: PACKAGE-VERSION]; with --file a file, - is stdout.",
         ),
     ] = None,
     sources: From = [],
+    only: Only = [],
+    file: Annotated[
+        str | None,
+        typer.Option("--file", metavar="PATH", help="Only this one file, as bytes in their order."),
+    ] = None,
+    span: Annotated[
+        str | None,
+        typer.Option(
+            "--range", metavar="FIRST-LAST", help="Of that file only these bytes, from 0."
+        ),
+    ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Exchange what stands there for the release, in one step."),
+    ] = False,
+    limit: LimitRate = None,
+    limit_each: LimitEach = None,
     ipfs_api: IpfsApi = None,
     publisher: Publisher = None,
     rpc: Rpc = [],
@@ -41,25 +76,74 @@ def get(
     The folder appears whole or not at all.
     """
     from integrity.client.getting import get as run
-    from integrity.errors import Interrupted
+    from integrity.core.selection import Selection
+    from integrity.errors import UsageError
     from integrity.sources.opening import opened
 
+    if file is not None:
+        if only or replace or as_json:
+            raise UsageError("--file goes with neither --only, --replace nor --json")
+        _stream(link, file, span, target, sources, ipfs_api, (rpc, publisher), (limit, limit_each))
+        return
+    if span is not None:
+        raise UsageError("--range is of one file", next="Name it with --file.")
+    selection, how = Selection(only), terms(limit, limit_each)
     given, parsed = reading(link, rpc, publisher)
     with (
         opened(sources, given.home.store, ipfs_api) as found,
         output.progress(quiet=as_json) as report,
+        _going_on(),
     ):
-        try:
-            result = run(given, parsed, target, sources=found, sidecar=sidecar, report=report)
-        except KeyboardInterrupt:
-            raise Interrupted(
-                "interrupted; what was verified so far is kept",
-                next="Run the same command again: it goes on where it stopped.",
-            ) from None
+        result = run(
+            given, parsed, target, sources=found, terms=how, only=selection, replace=replace,
+            sidecar=sidecar, report=report,
+        )  # fmt: skip
     if as_json:
         output.emit(_value(result))
     else:
         _tell(result)
+
+
+@contextlib.contextmanager
+def _going_on() -> Iterator[None]:
+    """Say on Ctrl-C that nothing is lost."""
+    from integrity.errors import Interrupted
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "interrupted; what was verified so far is kept",
+            next="Run the same command again: it goes on where it stopped.",
+        ) from None
+
+
+def _stream(
+    link: str,
+    file: str,
+    span: str | None,
+    target: Path | None,
+    sources: list[str],
+    ipfs_api: str | None,
+    who: tuple[list[str], str | None],
+    limits: tuple[str | None, str | None],
+) -> None:
+    from integrity.client.streaming import parse_span, stream
+    from integrity.disk.files import write_new
+    from integrity.errors import UsageError
+    from integrity.sources.opening import opened
+
+    if target is None:
+        raise UsageError("with --file the output is named", next="As -o FILE, or -o - for stdout.")
+    wanted, how = parse_span(span), terms(*limits)
+    given, parsed = reading(link, *who)
+    with opened(sources, given.home.store, ipfs_api) as found:
+        parts = stream(given, parsed, file, wanted, sources=found, terms=how)
+        if str(target) == "-":
+            output.emit_bytes(parts)
+        else:
+            size = write_new(target, parts)
+            output.say(f"verified  {output.place(target)}", f"  {output.size(size)} of {file}")
 
 
 def _value(result: Got) -> dict[str, Any]:
@@ -69,36 +153,101 @@ def _value(result: Got) -> dict[str, Any]:
         "link": record_link(result.record),
         "manifest": result.record.manifest.hex(),
         "content": str(result.header.content),
-        "files": result.header.files,
-        "size": result.header.size,
+        "files": result.files,
+        "size": result.size,
         "fetched": result.fetched,
-        "sources": [
-            {
-                "source": tally.source.name,
-                "bytes": tally.bytes,
-                "pieces": tally.pieces,
-                "rejected": tally.rejected,
-            }
-            for tally in result.sources
-        ],
+        "sources": _sources(result.sources),
         **record_value(result.record),
         "warnings": result.warnings,
     }
 
 
+def _sources(tallies: Sequence[SourceTally]) -> list[dict[str, Any]]:
+    return [
+        {
+            "source": tally.source.name,
+            "bytes": tally.bytes,
+            "pieces": tally.pieces,
+            "rejected": tally.rejected,
+            "failures": tally.failures,
+            "causes": tally.causes,
+        }
+        for tally in tallies
+    ]
+
+
 def _tell(result: Got) -> None:
     for warning in result.warnings:
         output.note(f"warning: {warning}")
-    header = result.header
+    some = "" if result.files == result.header.files else f" of {result.header.files:,}"
     output.say(
         f"{result.verdict}  {output.place(result.path)}",
-        f"  {output.number(header.files, 'file')}, {output.size(header.size)}, "
+        f"  {output.number(result.files, 'file')}{some}, {output.size(result.size)}, "
         f"of {record_link(result.record)}",
         f"  against its record as of {rests_on(result.record)}",
     )
-    for tally in result.sources:
+    _tell_sources(result.sources)
+
+
+def _tell_sources(tallies: Sequence[SourceTally]) -> None:
+    for tally in tallies:
         line = f"  from {tally.source.name}: {output.number(tally.pieces, 'piece')}, "
         line += output.size(tally.bytes)
-        if tally.rejected:
-            line += f", {tally.rejected} REJECTED (it sent wrong bytes)"
+        if tally.lie is not None:
+            lie = tally.lie
+            line += f"; DROPPED: it sent wrong bytes for {lie['path']} piece {lie['piece']}"
+        elif tally.failures:
+            line += f"; it failed {output.number(tally.failures, 'time')}: {tally.causes[0]}"
         output.say(line)
+
+
+def repair(
+    path: Annotated[Path, typer.Argument(help="The folder to mend.", parser=parse_path)],
+    link: LinkText,
+    *,
+    sources: From = [],
+    limit: LimitRate = None,
+    limit_each: LimitEach = None,
+    ipfs_api: IpfsApi = None,
+    publisher: Publisher = None,
+    rpc: Rpc = [],
+    as_json: Json = False,
+) -> None:
+    """Fetch again exactly what is damaged or missing in a folder."""
+    from integrity.client.repairing import repair as run
+    from integrity.sources.opening import opened
+
+    how = terms(limit, limit_each)
+    given, parsed = reading(link, rpc, publisher)
+    with (
+        opened(sources, given.home.store, ipfs_api) as found,
+        output.progress(quiet=as_json) as report,
+        _going_on(),
+    ):
+        result = run(given, path, parsed, sources=found, terms=how, report=report)
+    if as_json:
+        output.emit(_repaired(result))
+        return
+    mended = f"{output.number(result.pieces, 'piece')} mended, {output.size(result.bytes)}"
+    output.say(
+        f"verified  {output.place(result.path)}",
+        f"  {mended if result.pieces else 'nothing was damaged'}",
+        f"  against its record as of {rests_on(result.record)}",
+    )
+    _tell_sources(result.sources)
+    for extra in result.extra:
+        output.say(f"  extra, not part of the release, left alone: {extra}")
+
+
+def _repaired(result: Repaired) -> dict[str, Any]:
+    return {
+        "verdict": "verified",
+        "path": str(result.path),
+        "link": record_link(result.record),
+        "manifest": result.record.manifest.hex(),
+        "pieces": result.pieces,
+        "bytes": result.bytes,
+        "sources": _sources(result.sources),
+        "extra": result.extra,
+        **record_value(result.record),
+    }

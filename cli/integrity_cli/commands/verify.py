@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from integrity_cli import output
-from integrity_cli.options import From, IpfsApi, Json, Publisher, Rpc, known, session
+from integrity_cli.options import From, IpfsApi, Json, Only, Publisher, Rpc, known, session
 from integrity_cli.options import path as parse_path
 from integrity_cli.values import record_link, record_value, rests_on
 
@@ -35,6 +35,7 @@ def verify(
     ] = None,
     sources: From = [],
     ipfs_api: IpfsApi = None,
+    only: Only = [],
     publisher: Publisher = None,
     rpc: Rpc = [],
     as_json: Json = False,
@@ -44,6 +45,7 @@ def verify(
     Or, with --manifest, against a manifest alone.
     """
     from integrity.client.verifying import verify as run
+    from integrity.core.selection import Selection
     from integrity.errors import UsageError
     from integrity.sources.opening import opened
 
@@ -61,7 +63,10 @@ def verify(
         opened(sources, given.home.store, ipfs_api) as found,
         output.progress(quiet=as_json) as report,
     ):
-        result = run(given, path, parsed, manifest=manifest, sources=tuple(found), report=report)
+        result = run(
+            given, path, parsed, manifest=manifest, sources=tuple(found), only=Selection(only),
+            report=report,
+        )  # fmt: skip
     if as_json:
         output.emit(_value(result))
     else:
@@ -116,4 +121,6 @@ def _tell(result: Verification, path: Path) -> None:
     if len(result.extra) > _SHOWN:
         output.say(f"  and {len(result.extra) - _SHOWN} extra files more (--json has them all)")
     if result.verdict == "failed":
-        output.note("  -> Do not use this data; get it again into another folder.")
+        output.note(
+            "  -> Do not use this data; `integrity repair` mends it, or get it into another folder."
+        )
