@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from integrity.errors import IntegrityError
-    from integrity.ports import Progress, Report
 
 
 _gone: list[str] = []
@@ -186,37 +185,3 @@ def place(path: Path) -> str:
 def number(count: int, one: str, many: str | None = None) -> str:
     """``1 file``, ``2 files``."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-@contextlib.contextmanager
-def progress(*, quiet: bool) -> Iterator[Report | None]:
-    """A bar on stderr while something long goes on, if a person looks at it."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-    from rich.progress import Progress as Bars
-
-    bars = Bars(
-        TextColumn("{task.description:>10}"), BarColumn(), DownloadColumn(binary_units=True),
-        TransferSpeedColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True), transient=True,
-    )  # fmt: skip
-    with bars:
-        tasks: dict[str, Any] = {}
-
-        def report(state: Progress) -> None:
-            if state.phase not in tasks:
-                for old in tasks.values():
-                    bars.update(old, visible=False)
-                tasks[state.phase] = bars.add_task(state.phase, total=state.total)
-            bars.update(tasks[state.phase], completed=state.done, total=state.total)
-
-        yield report

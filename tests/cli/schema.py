@@ -65,7 +65,7 @@ def documented() -> dict[str, Fields]:
     for title, text in texts.items():
         same = _AS.search(text)
         rows = dict(_ROW.findall(texts[same[1]] if same else text))
-        if title.startswith("integrity "):
+        if title.startswith(("integrity ", "--")):
             found[title] = rows
         elif title == "Errors":
             found[title] = {name: kind for name, kind in rows.items() if name.startswith("error")}

@@ -11,6 +11,7 @@ import typer
 from integrity_cli import output
 from integrity_cli.options import Json, LinkText, Publisher, Rpc, reading, session
 from integrity_cli.options import path as parse_path
+from integrity_cli.progress import Form, Shown, shown
 from integrity_cli.values import record_link, record_value, rests_on
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def import_file(
         Path, typer.Argument(metavar="FILE.car", help="The CAR; - is stdin.", parser=parse_path)
     ],
     *,
+    progress: Shown = Form.AUTO,
     as_json: Json = False,
 ) -> None:
     """Take all blocks of a CAR into the store, each checked.
@@ -48,7 +50,7 @@ def import_file(
     with (
         opened,
         Store(given.home.store) as store,
-        output.progress(quiet=as_json) as report,
+        shown(progress, as_json=as_json) as report,
     ):
         try:
             done = import_car(store, _reader(opened, file), quota=quota, report=report)
@@ -92,6 +94,7 @@ def export_car(
     ],
     publisher: Publisher = None,
     rpc: Rpc = [],
+    progress: Shown = Form.AUTO,
     as_json: Json = False,
 ) -> None:
     """Write a release as a CAR for any IPFS tool.
@@ -105,7 +108,7 @@ def export_car(
     if to_stdout and as_json:
         raise UsageError("stdout cannot take the CAR and the JSON", next="Name a file with -o.")
     given, parsed = reading(link, rpc, publisher)
-    with output.progress(quiet=as_json) as report:
+    with shown(progress, as_json=as_json) as report:
         if to_stdout:
             run(given, parsed, output.Stdout(), report=report)
             return

@@ -24,6 +24,7 @@ from integrity_cli.options import (
     terms,
 )
 from integrity_cli.options import path as parse_path
+from integrity_cli.progress import Form, Shown, shown
 from integrity_cli.values import record_link, record_value, rests_on
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def get(
     publisher: Publisher = None,
     rpc: Rpc = [],
     sidecar: Annotated[bool, typer.Option(help="Write NAME.integrity beside the folder.")] = True,
+    progress: Shown = Form.AUTO,
     as_json: Json = False,
 ) -> None:
     """Download a release, every piece of it checked.
@@ -91,7 +93,7 @@ def get(
     given, parsed = reading(link, rpc, publisher)
     with (
         opened(sources, given.home.store, ipfs_api) as found,
-        output.progress(quiet=as_json) as report,
+        shown(progress, as_json=as_json) as report,
         _going_on(),
     ):
         result = run(
@@ -211,6 +213,7 @@ def repair(
     ipfs_api: IpfsApi = None,
     publisher: Publisher = None,
     rpc: Rpc = [],
+    progress: Shown = Form.AUTO,
     as_json: Json = False,
 ) -> None:
     """Fetch again exactly what is damaged or missing in a folder."""
@@ -221,7 +224,7 @@ def repair(
     given, parsed = reading(link, rpc, publisher)
     with (
         opened(sources, given.home.store, ipfs_api) as found,
-        output.progress(quiet=as_json) as report,
+        shown(progress, as_json=as_json) as report,
         _going_on(),
     ):
         result = run(given, path, parsed, sources=found, terms=how, report=report)

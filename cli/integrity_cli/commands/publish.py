@@ -12,6 +12,7 @@ import typer
 from integrity_cli import output
 from integrity_cli.options import Chain, IpfsApi, Json, Key, Rpc, session
 from integrity_cli.options import path as parse_path
+from integrity_cli.progress import Form, Shown, shown
 from integrity_cli.values import block_value
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def publish(
             help="Have a pinning service of config.toml keep it, too; may be repeated.",
         ),
     ] = [],
+    progress: Shown = Form.AUTO,
     as_json: Json = False,
 ) -> None:
     """Hash a folder, keep it servable, record it on the chain."""
@@ -83,7 +85,7 @@ def publish(
     try:
         with (
             _keepers(given, pin, ipfs_api, ipfs=ipfs or ipfs_api is not None) as keepers,
-            output.progress(quiet=as_json) as report,
+            shown(progress, as_json=as_json) as report,
         ):
             result = run(
                 given, path, package, version,
@@ -111,6 +113,7 @@ def manifest(
     follow_symlinks: Follow = False,
     meta: Meta = [],
     no_also: NoAlso = False,
+    progress: Shown = Form.AUTO,
 ) -> None:
     """Print the manifest of a folder, without publishing it."""
     from integrity.disk.building import Naming, ReleaseBuilder
@@ -123,7 +126,7 @@ def manifest(
         path, naming, given.home.scratch_folder(),
         follow_symlinks=follow_symlinks, whole_digests=not no_also,
     )  # fmt: skip
-    with builder as built, output.progress(quiet=False) as report:
+    with builder as built, shown(progress, as_json=False) as report:
         built.build(report)
         for name in built.empty_folders:
             output.note(f"warning: the folder {name!r} has no file in it and is left out")

@@ -9,6 +9,7 @@ import typer
 
 from integrity_cli import output
 from integrity_cli.options import Json, session
+from integrity_cli.progress import Form, Shown, shown
 
 if TYPE_CHECKING:
     from integrity.store.entries import StoredImport, StoredRelease
@@ -66,13 +67,13 @@ def list_all(*, as_json: Json = False) -> None:
 
 
 @app.command("check")
-def check(*, as_json: Json = False) -> None:
+def check(*, progress: Shown = Form.AUTO, as_json: Json = False) -> None:
     """Hash everything again, and name what is no more what it was."""
     from integrity.store.database import Store
     from integrity.store.upkeep import CHANGED
     from integrity.store.upkeep import check as run
 
-    with Store(session().home.store) as store, output.progress(quiet=as_json) as report:
+    with Store(session().home.store) as store, shown(progress, as_json=as_json) as report:
         found = run(store, report)
     if as_json:
         output.emit({

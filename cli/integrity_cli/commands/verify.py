@@ -10,6 +10,7 @@ import typer
 from integrity_cli import output
 from integrity_cli.options import From, IpfsApi, Json, Only, Publisher, Rpc, known, session
 from integrity_cli.options import path as parse_path
+from integrity_cli.progress import Form, Shown, shown
 from integrity_cli.values import record_link, record_value, rests_on
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def verify(
     only: Only = [],
     publisher: Publisher = None,
     rpc: Rpc = [],
+    progress: Shown = Form.AUTO,
     as_json: Json = False,
 ) -> None:
     """Hash a folder and hold it against a release's record.
@@ -61,7 +63,7 @@ def verify(
         given = known(given, parsed)
     with (
         opened(sources, given.home.store, ipfs_api) as found,
-        output.progress(quiet=as_json) as report,
+        shown(progress, as_json=as_json) as report,
     ):
         result = run(
             given, path, parsed, manifest=manifest, sources=tuple(found), only=Selection(only),

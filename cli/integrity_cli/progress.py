@@ -1,0 +1,158 @@
+"""How far something long is, on stderr: a bar for people, lines for logs, events for programs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from integrity_cli import output
+
+if TYPE_CHECKING:
+    from integrity.ports import Progress, Report
+
+_LINE_SECONDS = 5.0
+_EVENT_SECONDS = 0.5
+
+
+class Form(StrEnum):
+    """``auto`` is a bar on a terminal and lines elsewhere, and nothing beside ``--json``."""
+
+    AUTO = "auto"
+    BAR = "bar"
+    PLAIN = "plain"
+    JSON = "json"
+    NONE = "none"
+
+
+Shown = Annotated[
+    Form,
+    typer.Option(
+        "--progress",
+        help="How to show it on stderr: a bar, plain lines, JSON events, or none.",
+        show_choices=True,
+    ),
+]
+
+
+@contextlib.contextmanager
+def shown(form: Form, *, as_json: bool) -> Iterator[Report | None]:
+    """What a job is to report to."""
+    if form == Form.AUTO:
+        form = Form.NONE if as_json else Form.BAR if sys.stderr.isatty() else Form.PLAIN
+    if form == Form.NONE:
+        yield None
+    elif form == Form.BAR:
+        with _bar() as report:
+            yield report
+    elif form == Form.PLAIN:
+        yield _now_and_then(_LINE_SECONDS, lambda state: output.note(line(state)))
+    else:
+        yield _now_and_then(_EVENT_SECONDS, lambda state: output.note(json.dumps(event(state))))
+
+
+def _now_and_then(seconds: float, show: Callable[[Progress], None]) -> Report:
+    """Shows at most so often, and nothing at all of what is over before."""
+    latest = time.monotonic()
+
+    def report(state: Progress) -> None:
+        nonlocal latest
+        now = time.monotonic()
+        if now - latest >= seconds:
+            latest = now
+            show(state)
+
+    return report
+
+
+def event(state: Progress) -> dict[str, Any]:
+    """One line of ``--progress json`` (docs/json.md)."""
+    return {
+        "phase": state.phase,
+        "done": state.done,
+        "total": state.total,
+        "speed": round(state.speed),
+        "eta": seconds_left(state),
+        "sources": [
+            {
+                "source": source.name,
+                "bytes": source.bytes,
+                "speed": round(source.speed),
+                "rejected": source.rejected,
+            }
+            for source in state.sources
+        ],
+    }
+
+
+def seconds_left(state: Progress) -> int | None:
+    """How long it will take at the speed of now; None when that cannot be told."""
+    if state.total is None or not state.speed:
+        return None
+    return round((state.total - state.done) / state.speed)
+
+
+def line(state: Progress) -> str:
+    """The same for people."""
+    text = f"{state.phase}  {output.size(state.done)}"
+    if state.total:
+        text += f" of {output.size(state.total)} ({state.done * 100 // state.total} %)"
+    left = seconds_left(state)
+    if state.speed:
+        text += f", {output.size(round(state.speed))}/s"
+    if left is not None:
+        text += f", {left // 60}:{left % 60:02} left"
+    return "; ".join([text, *_sources(state)])
+
+
+def _sources(state: Progress) -> list[str]:
+    return [
+        f"{source.name} {output.size(round(source.speed))}/s"
+        + (f", {source.rejected} REJECTED" if source.rejected else "")
+        for source in state.sources
+    ]
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Report]:
+    from rich.console import Console, RenderableType
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+    from rich.progress import Progress as Bars
+    from rich.text import Text
+
+    beside: list[str] = []
+
+    class WithSources(Bars):
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield from super().get_renderables()
+            yield from (Text(f"{'':>10} {output.escape(line)}") for line in beside)
+
+    bars = WithSources(
+        TextColumn("{task.description:>10}"), BarColumn(), DownloadColumn(binary_units=True),
+        TransferSpeedColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), transient=True,
+    )  # fmt: skip
+    with bars:
+        tasks: dict[str, Any] = {}
+
+        def report(state: Progress) -> None:
+            if state.phase not in tasks:
+                for old in tasks.values():
+                    bars.update(old, visible=False)
+                tasks[state.phase] = bars.add_task(state.phase, total=state.total)
+            beside[:] = _sources(state)
+            bars.update(tasks[state.phase], completed=state.done, total=state.total)
+
+        yield report
