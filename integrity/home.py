@@ -19,6 +19,7 @@ from integrity.errors import DiskError, NoRpc, PathRefused, UsageError
 
 APP = "integrity"
 _LOCK_SECONDS = 30
+_SETTINGS = {"chains", "default_chain", "default_key", "pinning", "share", "store_quota"}
 _SIZE = re.compile(r"([0-9]{1,15}) *(?:B|([KMGT])(?:iB)?)?")
 _UNITS = {None: 0, "K": 10, "M": 20, "G": 30, "T": 40}
 _CHAIN_ID = re.compile(r"[1-9][0-9]{0,15}")
@@ -121,6 +122,7 @@ class PinningSettings:
 class Config:
     """What ``config.toml`` says; ``rpc`` gives each chain's nodes in the order to ask them, and
     ``store_quota`` is how many bytes imported blocks may have, ``pinning`` the services by their names.
+    ``share`` says that what is downloaded is offered to others.
     """
 
     path: Path
@@ -129,6 +131,7 @@ class Config:
     rpc: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     store_quota: int | None = None
     pinning: Mapping[str, PinningSettings] = field(default_factory=dict)
+    share: bool = False
 
     @classmethod
     def load(cls, home: Home) -> Config:
@@ -138,7 +141,8 @@ class Config:
         chain, key = value.get("default_chain"), value.get("default_key")
         where = home.config_file
         quota = value.get("store_quota")
-        unknown = set(value) - {"chains", "default_chain", "default_key", "pinning", "store_quota"}
+        share = value.get("share", False)
+        unknown = set(value) - _SETTINGS
         if unknown:
             raise _broken(where, f"has the unknown setting {min(unknown)!r}")
         if chain is not None and not is_chain_id(chain):
@@ -147,13 +151,15 @@ class Config:
             raise _broken(where, "has a default_key that is no string")
         if not isinstance(chains, dict):
             raise _broken(where, "has chains that are no table")
+        if not isinstance(share, bool):
+            raise _broken(where, "has a share that is neither true nor false")
         rpc = {_chain_id(where, i): _rpc(where, i, c) for i, c in chains.items()}
         services = value.get("pinning", {})
         if not isinstance(services, dict):
             raise _broken(where, "has a pinning that is no table")
         return cls(
             where, chain, key, rpc, None if quota is None else _size(where, quota),
-            {name: _pinning(where, name, entry) for name, entry in services.items()},
+            {name: _pinning(where, name, entry) for name, entry in services.items()}, share,
         )  # fmt: skip
 
     def nodes(self, chain_id: int, given: tuple[str, ...] = ()) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from integrity.client.filling import fill
 from integrity.client.manifests import ManifestFile
 from integrity.client.session import Session
+from integrity.client.sharing import Share
 from integrity.client.sidecars import read_chunks, sidecar_path, write_sidecar
 from integrity.client.verifying import UNCHANGED, VERIFIED, bring_manifest, compare
 from integrity.core.links import Link
@@ -57,6 +58,7 @@ def get(
     terms: Terms | None = None,
     only: Selection = Selection(),  # noqa: B008 - it never changes
     replace: bool = False,
+    share: bool = False,
     sidecar: bool = True,
     report: Report | None = None,
 ) -> Got:
@@ -66,6 +68,7 @@ def get(
     The folder appears under its name whole and verified, or not at all; what was verified stays
     beside it in ``target.part``, so that the same call goes on where it stopped. With ``replace`` a
     folder that stands there gives what did not change, and is exchanged for the new one in one step.
+    With ``share`` this home offers the release to others from its first piece on.
     Raises what resolving raises, PathRefused when something else stands at the target, Locked,
     SourcesLied, SourcesUnavailable, UnsafePath or DiskError.
     """
@@ -85,11 +88,13 @@ def get(
         if stands:
             there = _already(session, target, asked, header, record, report, replace=replace)
             if there is not None:
+                _offer(share, session, asked, header, record, target, there.warnings)
                 return there
         with contextlib.ExitStack() as stack:
             staging = stack.enter_context(Staging(target))
             if stands:
                 fetcher.add(stack.enter_context(contextlib.closing(FolderSource(target))))
+            offered = _offer(share, session, asked, header, record, staging.tree, staging.warnings)
             filled = fill(
                 staging.tree, asked.entries, header.content, asked.size, fetcher, report, clear=True
             )
@@ -97,6 +102,7 @@ def get(
                 staging.exchange(keep=not _is_as_it_was(session, target))
             else:
                 staging.finish()
+            offered.moved(target)
             warnings = list(staging.warnings)
         if only.is_all:
             session.remembered.keep(target, record.manifest, filled.signatures)
@@ -120,14 +126,24 @@ class _Asked:
     """The files that are asked for."""
 
     def __init__(self, file: ManifestFile, only: Selection, header: Header) -> None:
-        self._file = file
+        self.file = file
         self._only = only
         self.files, self.size = header.files, header.size
         if not only.is_all:
             self.files, self.size = only.check(file.entries())
 
     def entries(self) -> Iterator[FileEntry]:
-        return self._only.of(self._file.entries())
+        return self._only.of(self.file.entries())
+
+
+def _offer(
+    share: bool, session: Session, asked: _Asked, header: Header, record: Record, folder: Path,
+    warnings: list[str],
+) -> Share:  # fmt: skip
+    offered = Share(session, warnings)
+    if share:
+        offered.offer(asked.file, asked.entries(), header, record, folder)
+    return offered
 
 
 def _default_target(package: str, version: str) -> Path:
@@ -160,8 +176,8 @@ def _already(
         first = problems[0].path if problems else extra[0]
         raise PathRefused(
             f"{str(target)!r} exists and is not {link_name(record)}: {first!r} differs, for one",
-            next="Choose another folder with -o, or put the release in its place with --replace; "
-            "`integrity repair` mends a damaged one. Nothing in it was changed.",
+            next="Nothing in it was changed. Choose another folder with -o, or put the release in its "
+            "place with --replace; `integrity repair` mends a damaged one.",
             evidence={"path": first},
         )
     session.remembered.keep(target, record.manifest, signatures)

@@ -15,11 +15,13 @@ from integrity.core.manifest import FileEntry, Header
 from integrity.core.pieces import piece_length, split_digests
 from integrity.core.reading import (
     MANIFEST_LIMIT,
+    ManifestDigest,
     check_manifest,
     iter_files,
     manifest_leaves,
     read_header,
 )
+from integrity.disk.spooling import NodeSpool
 from integrity.disk.system import write_at
 from integrity.disk.temporary import TemporaryFolder, TemporaryScratch
 from integrity.errors import (
@@ -176,6 +178,17 @@ class ManifestFile:
         """Step 6 against a digest; see :func:`integrity.verifier.content.step6_manifest`."""
         with TemporaryScratch(self._folder.path) as scratch:
             return step6_manifest(self.chunks, digest, scratch, names)
+
+    def nodes(self) -> NodeSpool:
+        """Every node of the release and of the manifest, once it was checked."""
+        spool = NodeSpool(self._folder.path / "nodes")
+        with _no_room(), spool.writing() as emit, TemporaryScratch(self._folder.path) as scratch:
+            check_manifest(self.chunks(), scratch, emit)
+            digest = ManifestDigest(emit)
+            for chunk in self.chunks():
+                digest.update(chunk)
+            digest.finish()
+        return spool
 
     def check_alone(self) -> Header:
         """The manifest against itself, with no record to hold it against."""

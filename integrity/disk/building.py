@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from integrity.core.reading import ManifestDigest, iter_files
 from integrity.core.tree import TreeBuilder
 from integrity.core.unixfs import file_node
 from integrity.disk.hashing import Hashed, Hasher, Job, Take
+from integrity.disk.spooling import NodeSpool
 from integrity.disk.system import Signature, signature
 from integrity.disk.temporary import TemporaryFolder, TemporaryScratch
 from integrity.disk.walk import Found, Walker
@@ -24,7 +25,6 @@ from integrity.errors import DiskError, PathRefused, SourceChanged
 from integrity.ports import Progress, Report
 
 _SIGNATURE = struct.Struct("<QqqQQ")
-_NODE = struct.Struct("<32sI")
 _COPY = 1 << 20
 _REPORT_EVERY = 256
 
@@ -82,6 +82,10 @@ class ReleaseBuilder:
         self._temporary.__exit__(kind, error, tb)
 
     @property
+    def _nodes(self) -> NodeSpool:
+        return NodeSpool(self._path("nodes"))
+
+    @property
     def place(self) -> bytes:
         """Where the files are: the root's absolute path, without links."""
         return os.fsencode(os.path.realpath(self.root))
@@ -107,13 +111,13 @@ class ReleaseBuilder:
             with (
                 self._open("body", "wb") as body,
                 self._open("signatures", "wb") as signatures,
-                self._open("nodes", "wb") as nodes,
+                self._nodes.writing() as emit,
                 TemporaryScratch(self._temporary.path) as scratch,
             ):
-                tree = TreeBuilder(scratch, _spool(nodes))
+                tree = TreeBuilder(scratch, emit)
                 files = size = 0
                 for entry, stat_when_read in self._entries(report, take):
-                    tree.add(entry.path, file_node(entry.size, entry.digests, _spool(nodes)))
+                    tree.add(entry.path, file_node(entry.size, entry.digests, emit))
                     body.write(encode_file(entry))
                     signatures.write(_SIGNATURE.pack(*stat_when_read))
                     files += 1
@@ -162,8 +166,8 @@ class ReleaseBuilder:
 
     def _assemble(self) -> None:
         """Put the header before the body, and take the digest of both."""
-        with self._open("manifest", "wb") as manifest, self._open("nodes", "ab") as nodes:
-            digest = ManifestDigest(_spool(nodes))
+        with self._open("manifest", "wb") as manifest, self._nodes.writing() as emit:
+            digest = ManifestDigest(emit)
             for chunk in (encode_header(self.header), *_chunks(self._path("body"))):
                 manifest.write(chunk)
                 digest.update(chunk)
@@ -200,24 +204,13 @@ class ReleaseBuilder:
 
     def nodes(self) -> Iterator[tuple[bytes, bytes]]:
         """(digest, block) of every directory and file node, and of the manifest."""
-        with self._open("nodes", "rb") as nodes:
-            while head := nodes.read(_NODE.size):
-                digest, size = _NODE.unpack(head)
-                yield digest, nodes.read(size)
+        return iter(self._nodes)
 
     def _path(self, name: str) -> Path:
         return self._temporary.path / name
 
     def _open(self, name: str, mode: str) -> BinaryIO:
         return self._path(name).open(mode)  # type: ignore[return-value]
-
-
-def _spool(file: BinaryIO) -> Callable[[bytes, bytes], None]:
-    def emit(digest: bytes, block: bytes) -> None:
-        file.write(_NODE.pack(digest, len(block)))
-        file.write(block)
-
-    return emit
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -138,6 +138,27 @@ class Store:
                 ),
             )  # fmt: skip
 
+    def move_release(self, manifest: bytes, folder: bytes) -> None:
+        """Say that the files of a release stand in another folder now, in the same order and as they
+        were. What was told of that folder before is forgotten.
+        """
+        with _translated(self.path), self._transaction():
+            row = self._db.execute(
+                "SELECT folder FROM release WHERE manifest = ?", (manifest,)
+            ).fetchone()
+            if row is None:
+                return
+            old = bytes(row[0])
+            self._db.execute(
+                "DELETE FROM release WHERE folder = ? AND manifest != ?", (folder, manifest)
+            )
+            self._forget_files(folder)
+            self._db.execute(
+                "UPDATE file SET path = CAST(? || substr(path, ?) AS BLOB) WHERE path >= ? AND path < ?",
+                (folder, len(old) + 1, old + b"/", old + b"0"),
+            )
+            self._db.execute("UPDATE release SET folder = ? WHERE manifest = ?", (folder, manifest))
+
     def _forget_files(self, folder: bytes) -> None:
         """What stood at this path, or below it, before: it is about to be told anew."""
         below = (folder, folder + b"/", folder + b"0")  # "0" is the byte after "/"

@@ -398,3 +398,18 @@ def test_a_limit_holds(release: Release, reader: User) -> None:
     reader.ok(
         "get", release.link, "-o", "out", *known, "--limit-rate", "100M", "--limit-each", "5 MiB"
     )
+
+
+@pytest.mark.parametrize("way", ["--share", "config.toml", "--no-share", "nothing"])
+def test_what_is_downloaded_is_offered_only_if_one_says_so(
+    release: Release, reader: User, way: str
+) -> None:
+    reader.home.mkdir(exist_ok=True)
+    if way in {"config.toml", "--no-share"}:
+        (reader.home / "config.toml").write_text("share = true\n")
+    known = ("--from", release.url, "--publisher", release.address)
+    flags = [way] if way.startswith("--") else []
+    reader.ok("get", release.link, "-o", "out", *known, *flags)
+    listed = reader.ok("store", "list", "--json").json()["releases"]
+    shared = [entry["folder"] for entry in listed]
+    assert shared == ([str(reader.place / "out")] if way in {"--share", "config.toml"} else [])

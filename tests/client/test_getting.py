@@ -196,7 +196,7 @@ def test_a_target_with_other_content_is_refused_and_stays_as_it_is(
     for _ in range(2):
         with pytest.raises(PathRefused, match="exists and is not") as caught:
             get(reader_of(mixed.link), mixed.link, out, sources=[GatewaySource(mixed.url)])
-        assert "nothing in it was changed" in caught.value.next
+        assert "Nothing in it was changed" in caught.value.next
     assert stats(out) == before
     assert sorted(p.name for p in tmp_path.iterdir() if "reader" not in p.name) == ["out"]
 

@@ -64,6 +64,15 @@ def get(
         bool,
         typer.Option("--replace", help="Exchange what stands there for the release, in one step."),
     ] = False,
+    share: Annotated[
+        bool | None,
+        typer.Option(
+            "--share/--no-share",
+            show_default=False,
+            help="Offer it to others, by integrity serve, from its first piece on [default: what "
+            "config.toml says].",
+        ),
+    ] = None,
     limit: LimitRate = None,
     limit_each: LimitEach = None,
     ipfs_api: IpfsApi = None,
@@ -98,7 +107,7 @@ def get(
     ):
         result = run(
             given, parsed, target, sources=found, terms=how, only=selection, replace=replace,
-            sidecar=sidecar, report=report,
+            share=given.config.share if share is None else share, sidecar=sidecar, report=report,
         )  # fmt: skip
     if as_json:
         output.emit(_value(result))
