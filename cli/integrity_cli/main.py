@@ -15,6 +15,7 @@ from integrity_cli.commands import (
     doctor,
     get,
     key,
+    mirror,
     publish,
     serve,
     show,
@@ -42,6 +43,7 @@ app.command("get")(get.get)
 app.command("repair")(get.repair)
 app.command("verify")(verify.verify)
 app.command("serve")(serve.serve)
+app.command("mirror")(mirror.mirror)
 app.add_typer(store.app, name="store")
 app.command("import")(cars.import_file)
 app.add_typer(cars.export_app, name="export")

@@ -99,7 +99,7 @@ def get(
                 staging.tree, asked.entries, header.content, asked.size, fetcher, report, clear=True
             )
             if stands:
-                staging.exchange(keep=not _is_as_it_was(session, target))
+                staging.exchange(keep=not is_as_it_was(session, target))
             else:
                 staging.finish()
             offered.moved(target)
@@ -184,7 +184,7 @@ def _already(
     return Got(VERIFIED, target, header, record, asked.files, asked.size, 0)
 
 
-def _is_as_it_was(session: Session, target: Path) -> bool:
+def is_as_it_was(session: Session, target: Path) -> bool:
     """Whether a folder is what was downloaded there, so that nothing is lost with it."""
     sidecar = sidecar_path(target)
     odd: list[str] = []

@@ -1,0 +1,126 @@
+"""Following packages: each new release is fetched and offered, old and revoked ones are let go."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from integrity.client.getting import get, is_as_it_was
+from integrity.client.resolving import history
+from integrity.client.session import Session
+from integrity.client.sidecars import sidecar_path
+from integrity.core.links import Link
+from integrity.errors import IntegrityError
+from integrity.fetch.engine import Terms
+from integrity.ports import Report, Source
+from integrity.store.database import Store
+from integrity.store.entries import StoredRelease
+from integrity.store.upkeep import remove
+
+FETCHED, DROPPED, FAILED, LEFT = "fetched", "dropped", "failed", "left"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a round did with one release: ``fetched``, ``dropped``, ``failed`` (``error`` says why), or
+    ``left``: it is offered no more, but its folder was changed by somebody and stays.
+    """
+
+    what: str
+    link: Link
+    folder: Path
+    error: IntegrityError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """Keeps the newest ``keep`` releases of each link's package below ``folder``, or the one release
+    that a link names.
+    """
+
+    session: Session
+    links: Sequence[Link]
+    folder: Path
+    keep: int
+    sources: Sequence[Source]
+    terms: Terms | None = None
+
+    def round(self, tell: Callable[[Event], None], report: Report | None = None) -> None:
+        """Look once at every package. What fails is told, and tried again the next time."""
+        for link in self.links:
+            try:
+                wanted = self._wanted(link)
+            except IntegrityError as error:
+                tell(Event(FAILED, link, self.folder, error))
+                continue
+            for version in wanted:
+                self._fetch(replace(link, version=version), tell, report)
+            if link.version is None:
+                self._drop(link, wanted, tell)
+
+    def _wanted(self, link: Link) -> list[str]:
+        """The versions to have, newest first; a revoked one is none of them."""
+        found = [
+            entry.version
+            for entry in reversed(history(self.session, link).releases)
+            if entry.revoked is None and link.version in {None, entry.version}
+        ]
+        return found[: self.keep]
+
+    def _place(self, link: Link) -> Path:
+        """Publishers may call their packages alike."""
+        return self.folder / link.publisher / f"{link.package}-{link.version}"
+
+    def _fetch(self, link: Link, tell: Callable[[Event], None], report: Report | None) -> None:
+        place = self._place(link)
+        if self._has(link, place):
+            return
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            get(
+                self.session, link, place, sources=self.sources, terms=self.terms, share=True,
+                report=report,
+            )  # fmt: skip
+        except IntegrityError as error:
+            tell(Event(FAILED, link, place, error))
+        else:
+            tell(Event(FETCHED, link, place))
+
+    def _has(self, link: Link, place: Path) -> bool:
+        """Whether it was fetched before and is offered; whoever asks for a piece has it hashed."""
+        if not place.is_dir() or not self.session.home.store.exists():
+            return False
+        return any(known.version == link.version for known in self._offered(link, place.parent))
+
+    def _offered(self, link: Link, folder: Path) -> list[StoredRelease]:
+        """What this home offers of a package from below a folder."""
+        base = os.fsencode(os.path.realpath(folder)) + b"/"
+        with Store(self.session.home.store) as store:
+            return [
+                known
+                for known in store.releases()
+                if known.folder.startswith(base)
+                and (known.chain_id, known.publisher, known.package)
+                == (link.chain_id, link.publisher, link.package)
+            ]
+
+    def _drop(self, link: Link, wanted: Sequence[str], tell: Callable[[Event], None]) -> None:
+        if not self.session.home.store.exists():
+            return
+        for known in self._offered(link, self.folder):
+            if known.version in wanted:
+                continue
+            gone = replace(link, version=known.version)
+            place = self._place(gone)
+            mine = is_as_it_was(self.session, place)
+            with Store(self.session.home.store) as store:
+                remove(store, [known], [])
+            if mine:
+                shutil.rmtree(place, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    sidecar_path(place).unlink()
+            tell(Event(DROPPED if mine else LEFT, gone, place))
