@@ -90,13 +90,12 @@ class Fetcher:
                 _Run(self, scheduler, sink).whole(look)
                 self.missing = scheduler.first_missing()
 
-    def spend(self, tally: SourceTally, count: int, stop: threading.Event) -> None:
-        """Wait until that many bytes more may be taken from a source."""
-        if self._limit is not None:
-            self._limit.spend(count, stop)
+    def limits_of(self, tally: SourceTally) -> list[RateLimit]:
+        """What holds for a source."""
+        limits = [] if self._limit is None else [self._limit]
         if self._limit_each is not None:
-            limit = self._limits.setdefault(id(tally), RateLimit(self._limit_each))
-            limit.spend(count, stop)
+            limits.append(self._limits.setdefault(id(tally), RateLimit(self._limit_each)))
+        return limits
 
 
 def _stream(batches: Iterable[Batch]) -> Generator[Batch, None, None]:
@@ -163,9 +162,15 @@ class _Run:
     def _work(self, lane: Lane) -> None:
         # One byte more than a piece: so a source that sends too much shows itself.
         buffer = memoryview(bytearray(PIECE_SIZE + 1))
+        limits = self.fetcher.limits_of(lane.tally)
         try:
-            while (flight := self._next(lane)) is not None:
-                self._fetch(_Order(self, flight, buffer))
+            while True:
+                # Before it takes work that others could do meanwhile.
+                self.pause(limits)
+                flight = self._next(lane)
+                if flight is None:
+                    return
+                self._fetch(_Order(self, flight, buffer, limits))
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
             self.end(error)
 
@@ -174,6 +179,12 @@ class _Run:
             self._error = self._error or error
             self.stop.set()
             self.changed.notify_all()
+
+    def pause(self, limits: Sequence[RateLimit]) -> None:
+        """Wait until more may come, or nothing is to come any more."""
+        delay = max((limit.delay() for limit in limits), default=0.0)
+        if delay:
+            self.stop.wait(delay)
 
     def _next(self, lane: Lane) -> Flight | None:
         with self.changed:
@@ -230,12 +241,15 @@ class _Run:
 class _Order:
     """A flight as its source sees it (:class:`integrity.ports.Order`)."""
 
-    def __init__(self, run: _Run, flight: Flight, buffer: memoryview) -> None:
+    def __init__(
+        self, run: _Run, flight: Flight, buffer: memoryview, limits: Sequence[RateLimit]
+    ) -> None:
         self.pieces = flight.pieces
         self.tree = flight.tree
         self.buffer = buffer
         self.flight = flight
         self._run = run
+        self._limits = limits
 
     def wants(self, piece: Piece) -> bool:
         run = self._run
@@ -257,7 +271,9 @@ class _Order:
             )  # fmt: skip
         run = self._run
         run.keep(self, piece, data)
-        run.fetcher.spend(self.flight.lane.tally, len(data), run.stop)
+        for limit in self._limits:
+            limit.spend(len(data))
+        run.pause(self._limits)
         return bool(self.flight.left) and not run.stop.is_set()
 
     def _reject(self, piece: Piece, length: int, actual: bytes) -> bool:

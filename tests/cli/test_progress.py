@@ -59,14 +59,14 @@ def test_whatever_the_numbers_are_they_can_be_shown(
 def test_events_of_a_download_go_to_stderr(release: Release, reader: User, as_json: bool) -> None:
     done = reader.ok(
         "get", release.link, "-o", "out", "--from", release.url, "--publisher", release.address,
-        "--limit-rate", "1M", "--progress", "json", *(["--json"] if as_json else []),
+        "--limit-rate", "500K", "--progress", "json", *(["--json"] if as_json else []),
     )  # fmt: skip
     events = [json.loads(text) for text in done.errors.splitlines()]
     assert len(events) >= 2
     for one in events:
         check(one, documented()["--progress json"])
     assert events[0]["phase"] == "fetching"
-    assert events[-1]["done"] <= events[-1]["total"] == 2264256 + 7
+    assert events[-1]["done"] <= events[-1]["total"] > 2 * MIB
     assert events[0]["sources"][0]["source"] == release.url
     if as_json:
         assert done.json()["verdict"] == "verified"
@@ -84,11 +84,11 @@ def test_what_is_quick_shows_nothing_where_there_is_no_terminal(
 def test_a_bar_shows_each_source(release: Release, reader: User) -> None:
     command = (
         "get", release.link, "-o", "out", "--from", release.url, "--publisher", release.address,
-        "--limit-rate", "1M",
+        "--limit-rate", "500K",
     )  # fmt: skip
     with Terminal(reader, *command) as terminal:
         code, shown = terminal.end()
     assert code == 0
     assert "fetching" in shown
     assert f"{release.url} " in shown
-    assert "MiB/s" in shown
+    assert "B/s" in shown
