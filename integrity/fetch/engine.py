@@ -164,12 +164,7 @@ class _Run:
         buffer = memoryview(bytearray(PIECE_SIZE + 1))
         limits = self.fetcher.limits_of(lane.tally)
         try:
-            while True:
-                # Before it takes work that others could do meanwhile.
-                self.pause(limits)
-                flight = self._next(lane)
-                if flight is None:
-                    return
+            while (flight := self._next(lane, limits)) is not None:
                 self._fetch(_Order(self, flight, buffer, limits))
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
             self.end(error)
@@ -180,16 +175,13 @@ class _Run:
             self.stop.set()
             self.changed.notify_all()
 
-    def pause(self, limits: Sequence[RateLimit]) -> None:
-        """Wait until more may come, or nothing is to come any more."""
-        delay = max((limit.delay() for limit in limits), default=0.0)
-        if delay:
-            self.stop.wait(delay)
-
-    def _next(self, lane: Lane) -> Flight | None:
+    def _next(self, lane: Lane, limits: Sequence[RateLimit]) -> Flight | None:
         with self.changed:
             while not self.stop.is_set():
-                what = self.scheduler.next(lane, time.monotonic())
+                # Whoever must wait takes no work that others could do meanwhile.
+                what: Flight | float | None = _delay(limits)
+                if not what or self.scheduler.over:
+                    what = self.scheduler.next(lane, time.monotonic())
                 if isinstance(what, Flight):
                     return what
                 if what is None:
@@ -238,6 +230,10 @@ class _Run:
         return True
 
 
+def _delay(limits: Sequence[RateLimit]) -> float:
+    return max((limit.delay() for limit in limits), default=0.0)
+
+
 class _Order:
     """A flight as its source sees it (:class:`integrity.ports.Order`)."""
 
@@ -273,7 +269,8 @@ class _Order:
         run.keep(self, piece, data)
         for limit in self._limits:
             limit.spend(len(data))
-        run.pause(self._limits)
+        if delay := _delay(self._limits):
+            run.stop.wait(delay)
         return bool(self.flight.left) and not run.stop.is_set()
 
     def _reject(self, piece: Piece, length: int, actual: bytes) -> bool:
