@@ -8,7 +8,7 @@ file its bytes and that it is there, of a folder its names, ``syncfs`` all.
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import os
 import signal
 import socket
@@ -139,7 +139,7 @@ def _install_files(disk: Disk) -> None:
 
         def do() -> int:
             fd = _True.open(path, flags, mode, dir_fd=dir_fd)
-            disk.note(where, is_data=False, undo=lambda: _gone(where))
+            disk.note(where, is_data=False, undo=_removal(where))
             return fd
 
         return int(disk.step("create", where, do))
@@ -152,7 +152,7 @@ def _install_files(disk: Disk) -> None:
         def do() -> int:
             old = _read(where, len(data), offset)
             written = _True.pwrite(fd, data, offset)
-            disk.note(where, is_data=True, undo=lambda: _put_back(where, old, len(data), offset))
+            disk.note(where, is_data=True, undo=_write_back(where, old, len(data), offset))
             return written
 
         return int(disk.step("pwrite", where, do))
@@ -173,7 +173,7 @@ def _install_names(disk: Disk) -> None:
 
         def do() -> None:
             _True.mkdir(path, mode, dir_fd=dir_fd)
-            disk.note(where, is_data=False, undo=lambda: _gone(where))
+            disk.note(where, is_data=False, undo=_removal(where))
 
         if disk.has(where):
             disk.step("mkdir", where, do)
@@ -269,17 +269,37 @@ def _install_sends(disk: Disk) -> None:
 # --- undoing -----------------------------------------------------------------------------------
 
 
-def _gone(path: str) -> None:
-    try:
-        _True.unlink(path)
-    except IsADirectoryError:
-        try:
-            _True.rmdir(path)
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY:
-                raise
-    except FileNotFoundError:
-        pass
+def _held(path: str) -> Callable[[], str]:
+    """Where it is at the time it is asked: it may have been renamed, or a folder above it."""
+    fd = _True.open(path, os.O_PATH | os.O_NOFOLLOW)
+    return lambda: os.readlink(f"/proc/self/fd/{fd}")
+
+
+def _removal(path: str) -> Callable[[], None]:
+    where = _held(path)
+
+    def undo() -> None:
+        with contextlib.suppress(FileNotFoundError):
+            now = where()
+            if not os.path.isdir(now):
+                _True.unlink(now)
+            elif not os.listdir(now):
+                _True.rmdir(now)
+
+    return undo
+
+
+def _write_back(path: str, old: bytes, length: int, offset: int) -> Callable[[], None]:
+    """What had no bytes before has zeros, as a file whose size is known and whose bytes are not."""
+    where = _held(path)
+
+    def undo() -> None:
+        with contextlib.suppress(FileNotFoundError):
+            fd = _True.open(where(), os.O_WRONLY)
+            _True.pwrite(fd, old.ljust(length, b"\0"), offset)
+            os.close(fd)
+
+    return undo
 
 
 def _unmove(source: str, target: str, kept: str | None) -> None:
@@ -293,15 +313,3 @@ def _read(path: str, length: int, offset: int) -> bytes:
     with open(path, "rb") as file:
         file.seek(offset)
         return file.read(length)
-
-
-def _put_back(path: str, old: bytes, length: int, offset: int) -> None:
-    """What had no bytes before has zeros, as a file whose size is known and whose bytes are not."""
-    try:
-        fd = _True.open(path, os.O_WRONLY)
-    except FileNotFoundError:
-        return
-    try:
-        _True.pwrite(fd, old.ljust(length, b"\0"), offset)
-    finally:
-        os.close(fd)
