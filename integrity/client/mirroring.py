@@ -111,7 +111,7 @@ class Mirror:
     def _drop(self, link: Link, wanted: Sequence[str], tell: Callable[[Event], None]) -> None:
         if not self.session.home.store.exists():
             return
-        for known in self._offered(link, self.folder):
+        for known in sorted(self._offered(link, self.folder), key=lambda known: known.version):
             if known.version in wanted:
                 continue
             gone = replace(link, version=known.version)

@@ -16,12 +16,11 @@ from tests.client.helpers import Release, tree_of
 from .conftest import FILES, Outcome, Program
 from .disk import Loss, Plan
 
+pytestmark = pytest.mark.long
+
 Run = Callable[[Path, Plan], Outcome]
 
 TOLERATED = ("mkdir", "unlink", "rmdir")
-
-SPARSE = 7
-"""The short tests look at every seventh call, beginning at another one each time."""
 
 
 @pytest.fixture
@@ -63,17 +62,6 @@ def kill_at(program: Program, run: Run, at: int, *, after: bool, loss: Loss) -> 
     assert tree_of(place / "out") == FILES
 
 
-@pytest.mark.parametrize("loss", Loss)
-@pytest.mark.parametrize("after", [False, True])
-def test_killed_at_some_change_the_next_run_ends_well(
-    program: Program, run: Run, after: bool, loss: Loss
-) -> None:
-    count = len(calls_of(program, run))
-    first = 1 + list(Loss).index(loss) * 2 + after
-    for at in range(first, count + 1, SPARSE):
-        kill_at(program, run, at, after=after, loss=loss)
-
-
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_while_it_asks_others_the_next_run_ends_well(
     program: Program, run: Run, after: bool
@@ -89,7 +77,6 @@ def test_killed_while_it_asks_others_the_next_run_ends_well(
         assert tree_of(place / "out") == FILES
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("loss", Loss)
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_at_every_change_the_next_run_ends_well(
