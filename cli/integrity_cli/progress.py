@@ -93,9 +93,9 @@ def event(state: Progress) -> dict[str, Any]:
 
 def seconds_left(state: Progress) -> int | None:
     """How long it will take at the speed of now; None when that cannot be told."""
-    if state.total is None or not state.speed:
+    if state.total is None or state.speed < 1:
         return None
-    return round((state.total - state.done) / state.speed)
+    return max(0, round((state.total - state.done) / state.speed))
 
 
 def line(state: Progress) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from integrity.ports import Progress, SourceProgress
@@ -42,6 +42,7 @@ def test_an_event_is_as_documented() -> None:
     assert event(STATE)["eta"] == seconds_left(STATE) == 128
 
 
+@example(2, 0, [1.1125369292536007e-308])
 @given(
     st.integers(0, 1 << 60), st.none() | st.integers(0, 1 << 60),
     st.lists(st.floats(0, 1e12), max_size=3),
