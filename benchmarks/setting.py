@@ -181,10 +181,10 @@ _NGINX_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 def pieces_of(folder: Path) -> list[str]:
     """The CIDs of every piece of a published folder's one file, in order."""
-    from integrity.client.sidecars import read_chunks, sidecar_path
     from integrity.core.cid import raw_cid
     from integrity.core.pieces import split_digests
     from integrity.core.reading import iter_files
+    from integrity.disk.sidecars import read_chunks, sidecar_path
 
     (entry,) = iter_files(read_chunks(sidecar_path(folder)))
     return [str(raw_cid(digest)) for digest in split_digests(entry.digests)]

@@ -72,6 +72,15 @@ IpfsApi = Annotated[
         "IPFS_PATH.",
     ),
 ]
+Host = Annotated[str, typer.Option(help="The address to listen on.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 is any free one.")]
+Announce = Annotated[
+    str | None, typer.Option(metavar="URL", help="Where others reach this server, if not there.")
+]
+Names = Annotated[
+    list[str],
+    typer.Option("--name", metavar="HOST", help="A host name to answer to; may be repeated."),
+]
 LinkText = Annotated[
     str, typer.Argument(metavar="LINK", help="integrity:… or alias/package[@version].")
 ]

@@ -13,12 +13,12 @@ from integrity.client.filling import fill
 from integrity.client.manifests import ManifestFile
 from integrity.client.session import Session
 from integrity.client.sharing import Share
-from integrity.client.sidecars import read_chunks, sidecar_path, write_sidecar
 from integrity.client.verifying import UNCHANGED, VERIFIED, bring_manifest, compare
 from integrity.core.links import Link
 from integrity.core.manifest import FileEntry, Header
 from integrity.core.reading import iter_files
 from integrity.core.selection import Selection
+from integrity.disk.sidecars import read_chunks, sidecar_path, write_sidecar
 from integrity.disk.staging import Staging, check_target
 from integrity.disk.system import Signature, regular_signature
 from integrity.disk.walk import Walker
@@ -190,14 +190,14 @@ def is_as_it_was(session: Session, target: Path) -> bool:
     odd: list[str] = []
     try:
         digest = manifest_digest(lambda: read_chunks(sidecar))
-        entries = list(iter_files(read_chunks(sidecar)))
         found = Walker(target, on_odd=lambda path, _: odd.append(path))
         same = all(
             file is not None and entry is not None and file.path == entry.path
-            for file, entry in zip_longest(found, entries)
+            for file, entry in zip_longest(found, iter_files(read_chunks(sidecar)))
         )
     except (OSError, IntegrityError):
         return False
+    entries = iter_files(read_chunks(sidecar))
     return same and not odd and session.remembered.matches(target, digest, _stats(target, entries))
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 
 from integrity.client.session import Session
-from integrity.client.sidecars import read_chunks
 from integrity.core.manifest import FileEntry, Header
 from integrity.core.pieces import piece_length, split_digests
 from integrity.core.reading import (
@@ -21,6 +20,7 @@ from integrity.core.reading import (
     manifest_leaves,
     read_header,
 )
+from integrity.disk.sidecars import read_chunks
 from integrity.disk.spooling import NodeSpool
 from integrity.disk.system import write_at
 from integrity.disk.temporary import TemporaryFolder, TemporaryScratch

@@ -12,8 +12,8 @@ from pathlib import Path
 from integrity.client.getting import get, is_as_it_was
 from integrity.client.resolving import history
 from integrity.client.session import Session
-from integrity.client.sidecars import sidecar_path
 from integrity.core.links import Link
+from integrity.disk.sidecars import sidecar_path
 from integrity.errors import IntegrityError
 from integrity.fetch.engine import Terms
 from integrity.ports import Report, Source

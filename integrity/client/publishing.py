@@ -12,12 +12,12 @@ from integrity.client.keeping import Keeper
 from integrity.client.recording import LATEST, Recorder, Standing
 from integrity.client.resolving import FINALIZED
 from integrity.client.session import Session
-from integrity.client.sidecars import write_sidecar
 from integrity.core.links import Link
 from integrity.core.names import parse_address
 from integrity.core.registry import Block
 from integrity.disk.building import Naming, ReleaseBuilder
 from integrity.disk.hashing import Take
+from integrity.disk.sidecars import write_sidecar
 from integrity.errors import (
     ReleaseExists,
     RpcAnswerInvalid,

@@ -11,11 +11,11 @@ from pathlib import Path
 from integrity.client.manifests import ManifestFile
 from integrity.client.resolving import latest_manifest, resolve
 from integrity.client.session import Session
-from integrity.client.sidecars import sidecar_path
 from integrity.core.links import Link
 from integrity.core.manifest import FileEntry, Header
 from integrity.core.selection import Selection
 from integrity.disk.comparing import Comparison, Problem
+from integrity.disk.sidecars import sidecar_path
 from integrity.disk.system import Signature
 from integrity.errors import (
     FormatError,

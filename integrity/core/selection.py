@@ -49,8 +49,8 @@ class Selection:
         if unused:
             raise UsageError(
                 f"no file of the release matches {next(iter(unused))!r}",
-                next="Patterns are of whole paths, as 'docs/**' or '**/*.txt'; `integrity show LINK "
-                "--files` lists them.",
+                next="Patterns are of whole paths, as 'docs/**' or '**/*.txt'; the release's manifest "
+                "(NAME.integrity) lists them.",
             )
         return files, size
 

@@ -17,6 +17,7 @@ from integrity.core.reading import ManifestDigest, iter_files
 from integrity.core.tree import TreeBuilder
 from integrity.core.unixfs import file_node
 from integrity.disk.hashing import Hashed, Hasher, Job, Take
+from integrity.disk.sidecars import read_chunks
 from integrity.disk.spooling import NodeSpool
 from integrity.disk.system import Signature, signature
 from integrity.disk.temporary import TemporaryFolder, TemporaryScratch
@@ -25,7 +26,6 @@ from integrity.errors import DiskError, PathRefused, SourceChanged
 from integrity.ports import Progress, Report
 
 _SIGNATURE = struct.Struct("<QqqQQ")
-_COPY = 1 << 20
 _REPORT_EVERY = 256
 
 
@@ -168,7 +168,7 @@ class ReleaseBuilder:
         """Put the header before the body, and take the digest of both."""
         with self._open("manifest", "wb") as manifest, self._nodes.writing() as emit:
             digest = ManifestDigest(emit)
-            for chunk in (encode_header(self.header), *_chunks(self._path("body"))):
+            for chunk in (encode_header(self.header), *read_chunks(self._path("body"))):
                 manifest.write(chunk)
                 digest.update(chunk)
             self.digest = digest.finish()
@@ -178,7 +178,7 @@ class ReleaseBuilder:
 
     def chunks(self) -> Iterator[bytes]:
         """The manifest's bytes."""
-        return _chunks(self._path("manifest"))
+        return read_chunks(self._path("manifest"))
 
     def entries(self) -> Iterator[FileEntry]:
         """Every file, as the manifest has it."""
@@ -211,12 +211,6 @@ class ReleaseBuilder:
 
     def _open(self, name: str, mode: str) -> BinaryIO:
         return self._path(name).open(mode)  # type: ignore[return-value]
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(_COPY):
-            yield chunk
 
 
 def _open_found(found: Found) -> int:

@@ -206,11 +206,11 @@ class _Run:
             self.scheduler.land(flight, time.monotonic())
             self.changed.notify_all()
 
-    def keep(self, order: _Order, piece: Piece, data: memoryview) -> bool:
+    def keep(self, order: _Order, piece: Piece, data: memoryview) -> None:
         """Hand on a piece that verified, if nobody else was faster."""
         with self.changed:
             if not self.scheduler.claim(order.flight, piece, time.monotonic()):
-                return False
+                return
             self._keeping += 1
         kept = 0
         try:
@@ -227,7 +227,6 @@ class _Run:
                 tally.pieces += kept
                 if self.stop.is_set():
                     self.changed.notify_all()
-        return True
 
 
 def _delay(limits: Sequence[RateLimit]) -> float:

@@ -15,6 +15,7 @@ from pathlib import Path
 from integrity.core.pieces import PIECE_SIZE, split_digests
 from integrity.core.reading import iter_files
 from integrity.disk.safetree import SafeTree
+from integrity.disk.sidecars import read_chunks, sidecar_path
 from integrity.disk.system import read_at
 from integrity.errors import FormatError, IntegrityError, SourceError
 from integrity.ports import MANIFEST, Order, Piece
@@ -31,7 +32,7 @@ class FolderSource:
 
     def __init__(self, folder: Path) -> None:
         self.name = str(folder)
-        self._sidecar = folder.with_name(folder.name + ".integrity")
+        self._sidecar = sidecar_path(folder)
         self._tree = SafeTree(folder)
         self._tree.__enter__()
         self._lock = threading.Lock()
@@ -43,9 +44,7 @@ class FolderSource:
     def manifest(self) -> Iterator[bytes]:
         """The file beside the folder, whatever it is; nothing when there is none. Raises SourceError."""
         try:
-            with self._sidecar.open("rb") as file:
-                while data := file.read(PIECE_SIZE):
-                    yield data
+            yield from read_chunks(self._sidecar)
         except FileNotFoundError:
             return
         except OSError as error:

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from integrity.core.manifest import FileEntry, Header
-from integrity.core.pieces import PIECE_SIZE, piece_length, split_digests
+from integrity.core.pieces import split_digests
 from integrity.errors import StoreError
 from integrity.store import schema
 from integrity.store.entries import Place, StoredImport, StoredRelease
+from integrity.store.rows import IMPORT, RELEASE, block_place, checked, of_kind, piece_place
 
 _T = TypeVar("_T")
 
@@ -230,11 +231,11 @@ class Store:
             blocks = self._db.execute(
                 f"SELECT key, {_BLOCK} WHERE key IN ({marks})", keys
             ).fetchall()
-        with _of_kind(self.path):
+        with of_kind(self.path):
             for key, *row in pieces:
-                found[key].append(_piece_place(*row))
+                found[key].append(piece_place(*row))
             for key, *row in blocks:
-                found[key].append(_block_place(self.imports_folder, *row))
+                found[key].append(block_place(self.imports_folder, *row))
         return found
 
     def releases(self) -> list[StoredRelease]:
@@ -245,8 +246,8 @@ class Store:
         )
         with _translated(self.path), self._lock:
             rows = self._db.execute(query).fetchall()
-        with _of_kind(self.path):
-            return [StoredRelease(*_checked(row, _RELEASE)) for row in rows]
+        with of_kind(self.path):
+            return [StoredRelease(*checked(row, RELEASE)) for row in rows]
 
     def imports(self) -> list[StoredImport]:
         """The imported CAR files, in the order in which they were put in."""
@@ -261,12 +262,12 @@ class Store:
     def each_place(self) -> Iterator[tuple[bytes, Place]]:
         """(key, place) of every block that stands in a file, file by file, as of one moment."""
         for key, *row in self._snapshot(f"SELECT digest, {_PIECE} ORDER BY file, number"):
-            with _of_kind(self.path):
-                place = _piece_place(*row)
+            with of_kind(self.path):
+                place = piece_place(*row)
             yield bytes(key), place
         for key, *row in self._snapshot(f"SELECT key, {_BLOCK} ORDER BY import, offset"):
-            with _of_kind(self.path):
-                place = _block_place(self.imports_folder, *row)
+            with of_kind(self.path):
+                place = block_place(self.imports_folder, *row)
             yield bytes(key), place
 
     def _snapshot(self, query: str) -> Iterator[tuple[Any, ...]]:
@@ -312,7 +313,7 @@ class Store:
             return int(gone) + self._collect_files()
 
     def _collect_files(self) -> int:
-        with _of_kind(self.path):
+        with of_kind(self.path):
             folders = {bytes(f) for (f,) in self._db.execute("SELECT DISTINCT folder FROM release")}
             gone = [
                 (number,)
@@ -331,10 +332,8 @@ class Store:
 
     def _imports(self, condition: str, *values: object) -> list[StoredImport]:
         query = f"SELECT id, name, roots, blocks, size FROM import {condition} ORDER BY id"  # noqa: S608
-        with _of_kind(self.path):
-            return [
-                StoredImport(*_checked(row, _IMPORT)) for row in self._db.execute(query, values)
-            ]
+        with of_kind(self.path):
+            return [StoredImport(*checked(row, IMPORT)) for row in self._db.execute(query, values)]
 
     def _one(self, query: str, *values: object) -> tuple[bytes, ...] | None:
         with _translated(self.path), self._lock:
@@ -343,19 +342,7 @@ class Store:
 
 
 _PIECE = "path, number, size FROM piece JOIN file ON file.id = piece.file"
-_NO_NUMBER = "a number that is none"
 _BLOCK = "name, offset, length FROM block JOIN import ON id = import"
-
-
-_RELEASE = (bytes, int, str, str, str, bytes, bytes, int, int)
-_IMPORT = (int, str, bytes, int, int)
-
-
-def _checked(row: tuple[Any, ...], kinds: tuple[type, ...]) -> tuple[Any, ...]:
-    """The row; TypeError when its values are of other kinds than they were put in with."""
-    if tuple(map(type, row)) != kinds:
-        raise TypeError("a row of the wrong kind")
-    return row
 
 
 def _above(path: bytes) -> Iterator[bytes]:
@@ -364,18 +351,6 @@ def _above(path: bytes) -> Iterator[bytes]:
     while at > 0:
         yield path[:at]
         at = path.rfind(b"/", 0, at)
-
-
-def _piece_place(path: bytes, number: int, size: int) -> Place:
-    if type(number) is not int or type(size) is not int:
-        raise TypeError(_NO_NUMBER)
-    return Place(path, number * PIECE_SIZE, piece_length(size, number))
-
-
-def _block_place(folder: Path, name: str, offset: int, length: int) -> Place:
-    if type(offset) is not int or type(length) is not int:
-        raise TypeError(_NO_NUMBER)
-    return Place(os.fsencode(folder / name), offset, length)
 
 
 def _batches(items: Iterable[_T]) -> Iterator[list[_T]]:
@@ -387,18 +362,6 @@ def _batches(items: Iterable[_T]) -> Iterator[list[_T]]:
             batch = []
     if batch:
         yield batch
-
-
-@contextlib.contextmanager
-def _of_kind(path: Path) -> Iterator[None]:
-    """Around what makes entries of rows, whose values may be of any kind once a database is damaged."""
-    try:
-        yield
-    except (TypeError, ValueError, OverflowError) as error:
-        raise StoreError(
-            f"the store {path} is damaged: {error}",
-            next="Move it away and publish your folders again: the same releases cost nothing.",
-        ) from error
 
 
 @contextlib.contextmanager

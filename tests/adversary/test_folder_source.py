@@ -98,3 +98,13 @@ def test_blocks_of_a_manifest_are_lacking_and_a_broken_one_is_a_failure(folder: 
         folder.with_name("old.integrity").mkdir()
         with pytest.raises(SourceError):
             list(source.manifest())
+
+
+def test_the_folder_one_stands_in_has_a_name_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.with_name("old.integrity").write_bytes(b"beside")
+    monkeypatch.chdir(folder)
+    with closing(FolderSource(Path("."))) as source:
+        assert b"".join(source.manifest()) == b"beside"
+        assert FileOrder(FILES).give_to(source).whole

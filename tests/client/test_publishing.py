@@ -12,9 +12,9 @@ import pytest
 from integrity.client.publishing import Published, publish
 from integrity.client.recording import Recorder
 from integrity.client.session import Session
-from integrity.client.sidecars import sidecar_path, write_sidecar
 from integrity.core.links import Link
 from integrity.disk.building import ReleaseBuilder
+from integrity.disk.sidecars import sidecar_path, write_sidecar
 from integrity.errors import (
     IpfsRefused,
     NameCollision,

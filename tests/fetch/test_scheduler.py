@@ -44,6 +44,14 @@ def order(made: Scheduler, who: Lane, now: float = 0) -> Flight:
     return flight
 
 
+def fail(made: Scheduler, who: Lane, now: float) -> Flight:
+    """An order that ends without anything."""
+    flight = order(made, who, now)
+    made.fail(flight, now)
+    made.land(flight, now)
+    return flight
+
+
 def deliver(made: Scheduler, flight: Flight, now: float) -> None:
     """All of it, as one who needs that long for it."""
     for wanted in list(flight.left.values()):
@@ -79,9 +87,7 @@ def test_a_source_gets_no_more_orders_than_it_has_connections() -> None:
 def test_what_comes_back_is_given_out_first() -> None:
     one, other = lane(), lane(name="b")
     made = scheduler([one, other], 1000)
-    flight = order(made, one)
-    made.fail(flight, 0)
-    made.land(flight, 0)
+    flight = fail(made, one, 0)
     assert order(made, other).pieces == flight.pieces
 
 
@@ -105,9 +111,7 @@ def test_a_source_that_fails_is_left_alone_for_longer_each_time() -> None:
     pauses = []
     now = 0.0
     for _ in range(POLICY.tries - 1):
-        flight = order(made, who, now)
-        made.fail(flight, now)
-        made.land(flight, now)
+        fail(made, who, now)
         pauses.append(who.retry_at - now)
         assert isinstance(made.next(who, now), float)
         now = who.retry_at
@@ -120,9 +124,7 @@ def test_a_source_that_was_given_up_is_asked_again_as_long_as_others_go_on() -> 
     made = scheduler([dead, slow], 1000)
     now = 0.0
     for _ in range(POLICY.tries):
-        flight = order(made, dead, now)
-        made.fail(flight, now)
-        made.land(flight, now)
+        fail(made, dead, now)
         now = dead.retry_at
     assert dead.retry_at - now <= POLICY.longest
     going = order(made, slow, now)
@@ -136,9 +138,7 @@ def test_when_all_are_given_up_it_is_over_and_says_what_is_missing() -> None:
     deliver(made, order(made, who), 0)
     now = 0.0
     for _ in range(POLICY.tries):
-        flight = order(made, who, now)
-        made.fail(flight, now)
-        made.land(flight, now)
+        fail(made, who, now)
         now = who.retry_at
     assert made.next(who, now - POLICY.longest) is None
     missing = made.first_missing()
@@ -175,9 +175,8 @@ def test_threat_26_a_stalled_last_piece_is_raced_for_and_claimed_once() -> None:
 def test_a_race_that_is_lost_by_failing_leaves_the_piece_to_the_other() -> None:
     slow, quick = lane(connections=1, name="slow"), lane(connections=1, name="quick")
     made = scheduler([slow, quick], 1)
-    first, second = order(made, slow), order(made, quick, 60)
-    made.fail(second, 60)
-    made.land(second, 60)
+    first = order(made, slow)
+    fail(made, quick, 60)
     assert isinstance(made.next(quick, 60), float)  # it is under way, not in the pool
     assert made.claim(first, piece(0), 61)
     made.land(first, 61)

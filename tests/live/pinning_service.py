@@ -9,17 +9,18 @@ import asyncio
 import itertools
 import json
 import re
-import threading
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
 from aiohttp import web
+
+from integrity.testing.threaded import LoopServer
 
 STATES = ("queued", "pinning", "pinned", "failed")
 _JSON_TYPE = "application/json"
@@ -118,7 +119,7 @@ class Pin:
         return self.status != "failed"
 
 
-class PinningService:
+class PinningService(LoopServer):
     """Use as a context manager; ``url`` is where it listens, ``requests`` what was asked so far.
 
     ``tokens`` tells whose each is: a user's pins are seen with any of their tokens. ``room`` is how
@@ -130,7 +131,7 @@ class PinningService:
         self, node: str, tokens: Mapping[str, str], *, mutate: Mutate = honest,
         patience: float = 60.0, room: int | None = None,
     ) -> None:  # fmt: skip
-        self.url = ""
+        super().__init__()
         self.tokens = dict(tokens)
         self.mutate = mutate
         self.patience = patience
@@ -140,8 +141,6 @@ class PinningService:
         self._pins: dict[str, Pin] = {}
         self._last = datetime.fromtimestamp(0, UTC)
         self.delegates: list[str] = []
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
     def calls(self, call: str) -> list[Request]:
         """The requests of one kind, as ``POST /pins``."""
@@ -149,18 +148,8 @@ class PinningService:
 
     # --- its thread ----------------------------------------------------------------------------
 
-    def __enter__(self) -> PinningService:
-        self._thread.start()
-        if not self._ready.wait(30):
-            raise RuntimeError("the pinning service did not start")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(30)
-
-    async def _run(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+    @asynccontextmanager
+    async def _serving(self) -> AsyncIterator[None]:
         self._slots = asyncio.Semaphore(_SLOTS)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         runner = web.ServerRunner(web.Server(self._serve), shutdown_timeout=0)
@@ -171,8 +160,7 @@ class PinningService:
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             self.url = "http://{}:{}".format(*runner.addresses[0][:2])
-            self._ready.set()
-            await self._stop.wait()
+            yield
             await runner.cleanup()
             for pin in self._pins.values():
                 await _ended(pin)

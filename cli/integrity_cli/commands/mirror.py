@@ -12,11 +12,15 @@ import typer
 
 from integrity_cli import output
 from integrity_cli.options import (
+    Announce,
     From,
+    Host,
     IpfsApi,
     Json,
     LimitEach,
     LimitRate,
+    Names,
+    Port,
     Publisher,
     Rpc,
     session,
@@ -52,18 +56,10 @@ def mirror(
     once: Annotated[
         bool, typer.Option("--once", help="Look once, serve nothing, and end.")
     ] = False,
-    host: Annotated[str, typer.Option(help="The address to serve at.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port; 0 is any free one.")
-    ] = 8770,
-    announce: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Where others reach this server, if not there."),
-    ] = None,
-    names: Annotated[
-        list[str],
-        typer.Option("--name", metavar="HOST", help="A host name to answer to; may be repeated."),
-    ] = [],
+    host: Host = "127.0.0.1",
+    port: Port = 8770,
+    announce: Announce = None,
+    names: Names = [],
     sources: From = [],
     limit: LimitRate = None,
     limit_each: LimitEach = None,

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from integrity_cli import output
-from integrity_cli.options import Json, session
+from integrity_cli.options import Announce, Host, Json, Names, Port, session
 
 
 def serve(
     *,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port; 0 is any free one.")
-    ] = 8770,
-    announce: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Where others reach this server, if not there."),
-    ] = None,
-    names: Annotated[
-        list[str],
-        typer.Option("--name", metavar="HOST", help="A host name to answer to; may be repeated."),
-    ] = [],
+    host: Host = "127.0.0.1",
+    port: Port = 8770,
+    announce: Announce = None,
+    names: Names = [],
     as_json: Json = False,
 ) -> None:
     """Serve what this home published as a trustless IPFS gateway.
