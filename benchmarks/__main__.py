@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks.groups import disk, fetching, publishing, serving, starting
+from benchmarks.groups import disk, fetching, networks, publishing, serving, starting
 from benchmarks.measuring import Row
 from benchmarks.setting import Bench
 from tests.live.kubos import find_ipfs
@@ -23,7 +23,10 @@ GROUPS = {
     "tree": publishing.tree,
     "ipfs": publishing.into_ipfs,
     "serve": serving.serve,
-    "get": fetching.first_get,
+    "get": fetching.large_file,
+    "get-many": fetching.small_ones,
+    "several": networks.several,
+    "far": networks.far_away,
     "start": starting.starting,
 }
 

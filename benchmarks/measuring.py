@@ -116,6 +116,12 @@ def alone(job: str, ours: Sample, target: str, show: Show = seconds) -> Row:
     return Row(job, show(ours), "", None, target)
 
 
+def processor(job: str, ours: Sample, name: str, peer: Sample, size: int) -> Row:
+    """Processor seconds a GiB, of the two processes alone: what serves is not counted."""
+    each = [f"{sample.cpu / (size / (1 << 30)):.2f} s/GiB" for sample in (ours, peer)]
+    return Row(f"processor: {job}", each[0], f"{name} {each[1]}", peer.cpu / ours.cpu, "")
+
+
 def memory(job: str, ours: Sample, mebibytes: int) -> Row:
     """The row of its largest memory, and what that must stay below."""
     return Row(f"memory: {job}", f"{ours.memory:.0f} MiB", "", None, f"≤ {mebibytes} MiB")

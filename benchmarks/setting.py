@@ -6,18 +6,14 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measuring import INTEGRITY, Sample, run
-from tests.live.kubos import Kubo, find_ipfs
+from tests.live.kubos import find_ipfs
 
 GIB = 1 << 30
 CORES = os.cpu_count() or 2
@@ -55,11 +51,11 @@ def random_file(path: Path, size: int) -> Path:
     return path
 
 
-def small_files(folder: Path, count: int, size: int) -> Path:
-    """``count`` files of ``size`` random bytes, a thousand in each folder."""
+def small_files(folder: Path, count: int, size: int, each: int = 1000) -> Path:
+    """``count`` files of ``size`` random bytes, ``each`` in a folder."""
     for number in range(count):
-        place = folder / f"{number // 1000:04}"
-        if number % 1000 == 0:
+        place = folder / f"{number // each:04}"
+        if number % each == 0:
             place.mkdir(parents=True)
         (place / f"{number:07}.bin").write_bytes(os.urandom(size))
     return folder
@@ -98,19 +94,27 @@ def ipfs_added(folder: Path, env: dict[str, str], *flags: str) -> Sample:
 
 
 @contextmanager
-def chain(bench: Bench) -> Iterator[dict[str, str]]:
-    """A development chain in a home of its own."""
+def chain(bench: Bench, inside: tuple[str, ...] = ()) -> Iterator[dict[str, str]]:
+    """A development chain in a home of its own. ``inside`` goes before the command: how to run it in
+    another network.
+    """
     env = bench.home()
-    run([INTEGRITY, "chain", "start"], env=env)
+    run([*inside, INTEGRITY, "chain", "start"], env=env)
     try:
         yield env
     finally:
-        run([INTEGRITY, "chain", "stop"], env=env)
+        run([*inside, INTEGRITY, "chain", "stop"], env=env)
 
 
-def published(env: dict[str, str], folder: Path, *options: str, version: str = "1") -> Sample:
+def published(
+    env: dict[str, str],
+    folder: Path,
+    *options: str,
+    version: str = "1",
+    inside: tuple[str, ...] = (),
+) -> Sample:
     names = ["--package", folder.name, "--version", version]
-    argv: list[str | Path] = [INTEGRITY, "publish", folder, *names, *options, "--json"]
+    argv: list[str | Path] = [*inside, INTEGRITY, "publish", folder, *names, *options, "--json"]
     return run(argv, env=env, stdout=folder.with_suffix(".json"))
 
 
@@ -134,57 +138,41 @@ def serving(env: dict[str, str]) -> Iterator[str]:
         process.wait()
 
 
-@contextmanager
-def kubo(bench: Bench) -> Iterator[Kubo]:
-    """A daemon whose repository is new."""
-    with tempfile.TemporaryDirectory(prefix="kubo-", dir=bench.work) as folder:
-        node = Kubo(Path(folder) / "repo")
-        node.start()
-        try:
-            yield node
-        finally:
-            node.stop()
-
-
-@contextmanager
-def nginx(bench: Bench, folder: Path) -> Iterator[str]:
-    """nginx with one worker and sendfile, that serves a folder."""
-    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if program is None:
-        sys.exit("no nginx to measure against: install it (on Debian: apt-get install nginx-light)")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    base = bench.work / "nginx"
-    base.mkdir(exist_ok=True)
-    configuration = base / "nginx.conf"
-    temporary = " ".join(f"{kind}_temp_path {base}/{kind};" for kind in _NGINX_TEMPORARY)
-    configuration.write_text(
-        f"user root; worker_processes 1; daemon off; pid {base}/pid; error_log {base}/errors;\n"
-        "events { worker_connections 2048; }\n"
-        f"http {{ access_log off; sendfile on; keepalive_requests 1000000; {temporary}\n"
-        f"server {{ listen 127.0.0.1:{port}; root {folder}; }} }}\n"
-    )
-    process = subprocess.Popen([program, "-c", configuration], stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(100):
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-_NGINX_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-
-
-def pieces_of(folder: Path) -> list[str]:
-    """The CIDs of every piece of a published folder's one file, in order."""
-    from integrity.core.cid import raw_cid
+def digests_of(folder: Path) -> list[bytes]:
+    """The SHA-256 of every piece of a published folder's one file, in order."""
     from integrity.core.pieces import split_digests
     from integrity.core.reading import iter_files
     from integrity.disk.sidecars import read_chunks, sidecar_path
 
     (entry,) = iter_files(read_chunks(sidecar_path(folder)))
-    return [str(raw_cid(digest)) for digest in split_digests(entry.digests)]
+    return list(split_digests(entry.digests))
+
+
+@dataclass(frozen=True)
+class Getting:
+    """``integrity get`` of one release by people who were never here: each time with a new home."""
+
+    bench: Bench
+    link: str
+    trust: tuple[str, ...]
+    inside: tuple[str, ...] = ()
+
+    def __call__(self, out: Path, *sources: str, env: dict[str, str] | None = None) -> Sample:
+        """Into a folder, from these sources; what it printed is beside the folder, as NAME.json."""
+        asked = [argument for source in sources for argument in ("--from", source)]
+        argv: list[str | Path] = [*self.inside, INTEGRITY, "get", self.link, "-o", out]
+        argv += [*self.trust, *asked, "--json"]
+        return run(argv, env=env or self.bench.home(), stdout=out.with_suffix(".json"))
+
+
+def getting(
+    bench: Bench, env: dict[str, str], folder: Path, inside: tuple[str, ...] = ()
+) -> Getting:
+    """How to get what was published out of a folder, on the development chain of ``env``."""
+    status = subprocess.run(
+        [*inside, INTEGRITY, "chain", "status", "--json"], env={**os.environ, **env},
+        check=True, capture_output=True,
+    )  # fmt: skip
+    state = json.loads(status.stdout)
+    trust = ("--rpc", state["rpc"], "--publisher", state["publisher"])
+    return Getting(bench, answer(folder)["link"], trust, inside)

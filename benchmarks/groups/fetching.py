@@ -1,55 +1,174 @@
-"""``get`` over HTTP."""
+"""``get`` of one large file and of many small ones, from one honest source, against others that move
+the same bytes.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
 
-from benchmarks.measuring import INTEGRITY, Row, Sample, alternate, compared, memory, run, speed
-from benchmarks.setting import GIB, Bench, answer, chain, pieces_of, published, random_file, serving
+from benchmarks.measuring import (
+    Row,
+    Sample,
+    alone,
+    alternate,
+    compared,
+    memory,
+    processor,
+    run,
+    speed,
+)
+from benchmarks.peers import aria2, kubo, metalink, need, nginx, sendme
+from benchmarks.setting import (
+    GIB,
+    Bench,
+    answer,
+    chain,
+    digests_of,
+    getting,
+    published,
+    random_file,
+    serving,
+    small_files,
+)
+from tests.live.kubos import Kubo, find_ipfs
 
 
-def first_get(bench: Bench) -> Iterator[Row]:
-    """get of one large file from one serve, against curl of the same blocks from the same serve."""
-    size = bench.size(4 * GIB)
-    folder = random_file(bench.work / "fetch" / "file", size).parent
+def large_file(bench: Bench) -> Iterator[Row]:
+    """From nginx, as a mirror has it; and once more into the folder that is whole."""
+    need("nginx", "aria2c", "sendme")
+    size = bench.size(2 * GIB)
+    folder = random_file(bench.work / "large" / "file", size).parent
     with chain(bench) as env:
-        whole = published(env, folder)
-        yield memory(f"whole publish of a {size / GIB:.2g} GiB file", whole, 150)
-        link = answer(folder)["link"]
-        status = subprocess.run(
-            [INTEGRITY, "chain", "status", "--json"], env={**os.environ, **env},
-            check=True, capture_output=True,
-        )  # fmt: skip
-        state = json.loads(status.stdout)
-        with serving(env) as url:
-            config = bench.work / "urls"
-            config.write_text(
-                "".join(f'url = "{url}/ipfs/{cid}?format=raw"\n' for cid in pieces_of(folder))
+        published(env, folder)
+        get = getting(bench, env, folder)
+        with (
+            nginx(bench, bench.work) as url, serving(env) as serve, kubo(bench) as node,
+            sendme(bench, folder / "file") as offered,
+        ):  # fmt: skip
+            node.run("add", "-r", "-H", "-Q", "--progress=false", folder)
+            description = metalink(
+                bench.work / "file.meta4", "file", size, digests_of(folder), [f"{url}/large/file"]
             )
             out = bench.work / "out"
-            trust = ["--rpc", state["rpc"], "--publisher", state["publisher"], "--from", url]
 
-            def get() -> Sample:
-                shutil.rmtree(out, ignore_errors=True)
-                return run([INTEGRITY, "get", link, "-o", out, *trust], env=bench.home())
+            def ours(source: str) -> Sample:
+                _clear(out)
+                return get(out, source)
 
             def curl() -> Sample:
-                (bench.work / "curled").unlink(missing_ok=True)
-                return run(["curl", "-sS", "-f", "-K", config], stdout=bench.work / "curled")
+                target = out / "curled"
+                _clear(out)
+                out.mkdir()
+                return run(["curl", "-sS", "-f", "-o", target, f"{url}/large/file"])
 
-            curl()  # the server has hashed every piece once
-            found = alternate({"get": get, "curl": curl}, bench.rounds)
-        assert (bench.work / "curled").stat().st_size == size
-        yield compared(
-            f"get a {size / GIB:.2g} GiB file from one serve",
-            found["get"], "curl, the same blocks", found["curl"], "≥ 0.6", speed(size),
-        )  # fmt: skip
-        yield memory("that get", found["get"], 150)
-        check = run([INTEGRITY, "verify", out, link, *trust], env=bench.home())
-        yield memory("verify of it", check, 150)
-    shutil.rmtree(out)
+            def aria() -> Sample:
+                _clear(out)
+                return aria2(description, out, 4)
+
+            found = alternate(
+                {
+                    "ours": lambda: ours(f"{url}/large"),
+                    "curl": curl,
+                    "aria2": aria,
+                    "sendme": lambda: _cleared(out, offered.receive(out)),
+                    "serve": lambda: ours(serve),
+                    "ipfs": lambda: _ipfs_get(bench, node, folder, out),
+                },
+                bench.rounds,
+            )
+            _clear(out)
+            kept = bench.home()
+            get(out, f"{url}/large", env=kept)
+            again = alternate({"again": lambda: get(out, f"{url}/large", env=kept)}, bench.rounds)
+    assert json.loads(out.with_suffix(".json").read_text())["fetched"] == 0
+    job = f"get a {size / GIB:.2g} GiB file from nginx"
+    for name, key, target in (
+        ("curl -o, unchecked", "curl", "≥ 0.8"), ("aria2 with a Metalink", "aria2", "≥ 2.5"),
+        ("sendme", "sendme", "≥ 4"), ("ipfs get, Kubo to Kubo", "ipfs", "≥ 6"),
+    ):  # fmt: skip
+        yield compared(job, found["ours"], name, found[key], target, speed(size))
+    yield compared(
+        f"get a {size / GIB:.2g} GiB file from serve",
+        found["serve"], "curl -o from nginx", found["curl"], "", speed(size),
+    )  # fmt: skip
+    yield processor(job, found["ours"], "curl -o", found["curl"], size)
+    yield processor(job, found["ours"], "aria2", found["aria2"], size)
+    yield memory(job, found["ours"], 150)
+    yield alone("the same again, when it is whole: nothing is fetched", again["again"], "< 1 s")
+    _clear(out)
     shutil.rmtree(folder)
+
+
+def small_ones(bench: Bench) -> Iterator[Row]:
+    """From serve, as CARs. Each run has a folder of its own that stays until the end: a file system
+    that has just deleted so many files is slow to make others.
+    """
+    number = bench.count(20_000)
+    folder = small_files(bench.work / "many", number, 4096, each=number // 40)
+    outs = (bench.work / f"out-{at}" for at in count())
+    with chain(bench) as env:
+        published(env, folder)
+        get = getting(bench, env, folder)
+
+        def tar() -> Sample:
+            out = next(outs)
+            out.mkdir()
+            return run(["sh", "-c", 'tar -C "$1" -cf - . | tar -C "$2" -xf -', "sh", folder, out])
+
+        with serving(env) as url, kubo(bench) as node:
+            node.run("add", "-r", "-H", "-Q", "--progress=false", folder)
+            found = alternate(
+                {
+                    "ours": lambda: get(next(outs), url),
+                    "tar": tar,
+                    "ipfs": lambda: _ipfs_get(bench, node, folder, next(outs)),
+                },
+                bench.rounds,
+            )
+    job = f"get {number:,} files of 4 KiB in 40 folders from serve"
+    yield compared(job, found["ours"], "tar | tar", found["tar"], "≥ 0.4")
+    yield compared(job, found["ours"], "ipfs get, Kubo to Kubo", found["ipfs"], "≥ 50")
+    yield memory(job, found["ours"], 150)
+    for out in bench.work.glob("out-*"):
+        _clear(out)
+    shutil.rmtree(folder)
+
+
+def _ipfs_get(bench: Bench, node: Kubo, folder: Path, out: Path) -> Sample:
+    """Into a daemon whose repository is new, which is connected to the one that has it."""
+    addresses = subprocess.check_output(
+        [find_ipfs(), "id", "-f", "<addrs>"], env={"IPFS_PATH": str(node.folder)}, text=True
+    )
+    with kubo(bench) as other:
+        other.run("swarm", "connect", addresses.split()[0])
+        started = time.perf_counter()
+        argv: list[str | Path] = [
+            find_ipfs(),
+            "get",
+            "--progress=false",
+            "-o",
+            out,
+            answer(folder)["content"],
+        ]
+        sample = run(argv, env={"IPFS_PATH": str(other.folder)})
+        # The daemon does the work; what it and the other one used is not counted.
+        return Sample(time.perf_counter() - started, sample.cpu, sample.memory)
+
+
+def _cleared(out: Path, sample: Sample) -> Sample:
+    _clear(out)
+    return sample
+
+
+def _clear(out: Path) -> None:
+    if out.is_dir():
+        shutil.rmtree(out)
+    else:
+        out.unlink(missing_ok=True)
+    out.with_suffix(".integrity").unlink(missing_ok=True)

@@ -13,13 +13,13 @@ from itertools import count
 from pathlib import Path
 
 from benchmarks.measuring import Row, Sample, alone, alternate, compared, memory, speed
+from benchmarks.peers import kubo
 from benchmarks.setting import (
     GIB,
     Bench,
     chain,
     ipfs_add,
     ipfs_added,
-    kubo,
     manifest_of,
     published,
     random_file,

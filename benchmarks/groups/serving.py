@@ -11,19 +11,19 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.measuring import Row, Sample, alternate, compared, run, speed
+from benchmarks.peers import kubo, nginx
 from benchmarks.setting import (
     GIB,
     Bench,
     answer,
     chain,
-    kubo,
-    nginx,
-    pieces_of,
+    digests_of,
     published,
     random_file,
     serving,
     small_files,
 )
+from integrity.core.cid import raw_cid
 
 SLOW_CLIENTS = 1000
 
@@ -58,7 +58,7 @@ def _raw_blocks(bench: Bench, url: str, folder: Path, size: int) -> Iterator[Row
     """The same file from nginx in ranges of a piece each, by curl over one connection and over four."""
     with nginx(bench, folder) as peer:
         ours_list, peer_list = bench.work / "ours.curl", bench.work / "peer.curl"
-        asked = [f"{url}/ipfs/{cid}?format=raw" for cid in pieces_of(folder)]
+        asked = [f"{url}/ipfs/{cid}?format=raw" for cid in map(raw_cid, digests_of(folder))]
         ours_list.write_text("next\n".join(_entry(one) for one in asked))
         ranges = [f"{at}-{min(at + (1 << 20), size) - 1}" for at in range(0, size, 1 << 20)]
         peer_list.write_text("next\n".join(_entry(f"{peer}/file", r) for r in ranges))

@@ -68,7 +68,8 @@ def put(session: Session, folder: Path, api: str, version: str = "1") -> Publish
 def test_a_release_is_pinned_and_another_node_gets_it_byte_for_byte(
     integrity_publisher: Session, kubo: Kubo, other_kubo: Kubo, tmp_path: Path
 ) -> None:
-    folder = fill(tmp_path / "tool", many=21)  # Kubo fetches fifty blocks a second from another; no test pins the same
+    # Few, as Kubo fetches fifty blocks a second from another; and no other test pins the same.
+    folder = fill(tmp_path / "tool", many=21)
     # Bitswap never hands over a block of no bytes, Kubo's own empty files neither (docs/ipfs.md).
     other_kubo.run("block", "put", "--cid-codec=raw", input=b"")
     done = put(integrity_publisher, folder, kubo.api)
