@@ -143,6 +143,7 @@ class Receiver:
         stats. Raises UnsafePath when somebody put something else in a file's place.
         """
         signatures = []
+        self._tree.look_anew()
         for entry in self._entries():
             info = self._tree.stat(entry.path)
             signature = regular_signature(info)

@@ -266,10 +266,10 @@ class _Order:
             )  # fmt: skip
         run = self._run
         run.keep(self, piece, data)
-        for limit in self._limits:
-            limit.spend(len(data))
-        if delay := _delay(self._limits):
-            run.stop.wait(delay)
+        if self._limits:
+            for limit in self._limits:
+                limit.spend(len(data))
+            run.stop.wait(_delay(self._limits))
         return bool(self.flight.left) and not run.stop.is_set()
 
     def _reject(self, piece: Piece, length: int, actual: bytes) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -129,12 +131,43 @@ def test_threat_37_a_folder_swapped_for_a_link_in_mid_run_leads_nowhere(
     (root / swapped).symlink_to(
         outside if absolute else os.path.relpath(outside, (root / swapped).parent)
     )
+    tree.look_anew()
     with pytest.raises(UnsafePath) as caught:
         way(tree, path)
     assert caught.value.evidence["path"] == path
     with pytest.raises(UnsafePath):
         tree.stat(path)
     assert (root / swapped).is_symlink()
+
+
+@pytest.mark.parametrize("swapped", ["sub", "sub/deep"])
+def test_threat_37_a_folder_that_is_held_open_is_written_to_wherever_it_is_now(
+    tree: SafeTree, root: Path, outside: Path, swapped: str
+) -> None:
+    path = swapped + "/x"
+    write(tree, path, b"old")
+    (root / swapped).rename(root.parent / "moved")
+    (root / swapped).symlink_to(outside)
+    write_at_once(tree, path)
+    assert (root.parent / "moved" / "x").read_bytes() == b"new!"
+    with pytest.raises(UnsafePath):  # but nothing is deleted there
+        tree.remove(path)
+    assert (root.parent / "moved" / "x").exists()
+
+
+def test_threads_do_not_share_the_folder_they_are_in(tree: SafeTree, root: Path) -> None:
+    paths = [f"{folder}/{name}" for name in "abcdefgh" for folder in ("sub", "sub/deep", "new")]
+    together = threading.Barrier(8)
+
+    def one(at: int) -> None:
+        together.wait()
+        for path in paths[at:] + paths[:at]:
+            tree.write_file(f"{path}-{at}", memoryview(path.encode()))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, range(8)))
+    for path in paths:
+        assert {(root / f"{path}-{at}").read_text() for at in range(8)} == {path}
 
 
 @pytest.mark.parametrize("way", [write, read])
@@ -235,4 +268,5 @@ def test_a_file_larger_than_the_disk_allows_is_a_disk_error(tree: SafeTree, root
             tree.open_write("sub/huge", 1001)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    tree.look_anew()
     assert open_descriptors() == before
