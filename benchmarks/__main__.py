@@ -6,7 +6,9 @@ import argparse
 import datetime as dt
 import os
 import platform
+import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -69,6 +71,7 @@ def main() -> None:
         "--work", type=Path, help="where to work [/dev/shm, else the temporary folder]"
     )
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended then, too
     base = given.work or (Path("/dev/shm") if Path("/dev/shm").is_dir() else None)
     print(subprocess.check_output([find_ipfs(), "version"], text=True).strip())
     for name in given.groups or GROUPS:

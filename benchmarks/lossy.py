@@ -1,10 +1,11 @@
-"""``python -m benchmarks.lossy MILLISECONDS LOSS``: two network namespaces, and between them a link
-that delays each packet and loses some of them at random. Needs root, Linux and iproute2.
+"""``python -m benchmarks.lossy MILLISECONDS LOSS RATE``: two network namespaces, and between them a
+link that delays each packet and loses some of them at random. Needs root, Linux and iproute2.
 
 Each namespace has a TUN device, 10.77.0.1 in the first and 10.77.0.2 in the second, and no route to
 anywhere else. What one sends is read here and given to the other MILLISECONDS later, unless it is
-lost: with the probability LOSS, each way. Prints "ready" when all stands, and takes it away once its
-standard input ends.
+lost: with the probability LOSS, each way. The line carries RATE bytes a second each way; what would
+have to wait for more than QUEUE seconds before it is lost, too. Prints "ready" when all stands, and
+takes it away once its standard input ends.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from contextlib import contextmanager
 SPACES = ("integrity-near", "integrity-far")
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
 MTU = 1500
+QUEUE = 0.1
 _AT_ONCE = 64
 _TUNSETIFF = 0x400454CA
 _TUN_WITHOUT_INFORMATION = 0x0001 | 0x1000
@@ -54,11 +56,15 @@ def end(space: str, device: str, address: str) -> Iterator[int]:
 class Way:
     """One direction of the link."""
 
-    def __init__(self, source: int, target: int, delay: float, loss: float, seed: int) -> None:
+    def __init__(
+        self, source: int, target: int, delay: float, loss: float, rate: float, seed: int
+    ) -> None:
         self.source = source
         self.target = target
         self.delay = delay
         self.loss = loss
+        self.rate = rate
+        self.free_at = 0.0
         self.chance = random.Random(seed)
         self.packets: collections.deque[tuple[float, bytes]] = collections.deque()
 
@@ -68,8 +74,12 @@ class Way:
                 packet = os.read(self.source, MTU)
             except BlockingIOError:
                 return
-            if self.chance.random() >= self.loss:
-                self.packets.append((time.monotonic() + self.delay, packet))
+            now = time.monotonic()
+            begins = max(now, self.free_at)
+            if begins - now <= QUEUE:
+                self.free_at = begins + len(packet) / self.rate
+                if self.chance.random() >= self.loss:
+                    self.packets.append((self.free_at + self.delay, packet))
 
     def give(self) -> float:
         """Hand over what is due -> when there is more."""
@@ -94,15 +104,15 @@ def carry(ways: list[Way]) -> None:
                 way.take()
 
 
-def main(delay: float, loss: float) -> None:
+def main(delay: float, loss: float, rate: float) -> None:
     devices = [f"lossy{os.getpid() % 1_000_000}{side}" for side in "ab"]
     with (
         end(SPACES[0], devices[0], ADDRESSES[0]) as near,
         end(SPACES[1], devices[1], ADDRESSES[1]) as far,
     ):
         print("ready", flush=True)
-        carry([Way(near, far, delay, loss, 1), Way(far, near, delay, loss, 2)])
+        carry([Way(near, far, delay, loss, rate, 1), Way(far, near, delay, loss, rate, 2)])
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) / 1000, float(sys.argv[2]))
+    main(float(sys.argv[1]) / 1000, float(sys.argv[2]), float(sys.argv[3]))

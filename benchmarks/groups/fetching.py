@@ -107,7 +107,8 @@ def large_file(bench: Bench) -> Iterator[Row]:
 
 def small_ones(bench: Bench) -> Iterator[Row]:
     """From serve, as CARs. Each run has a folder of its own that stays until the end: a file system
-    that has just deleted so many files is slow to make others.
+    that has just deleted so many files is slow to make others. Kubo takes its 20 ms for each block,
+    whatever the machine: one run of it is enough.
     """
     number = bench.count(20_000)
     folder = small_files(bench.work / "many", number, 4096, each=number // 40)
@@ -123,17 +124,11 @@ def small_ones(bench: Bench) -> Iterator[Row]:
 
         with serving(env) as url, kubo(bench) as node:
             node.run("add", "-r", "-H", "-Q", "--progress=false", folder)
-            found = alternate(
-                {
-                    "ours": lambda: get(next(outs), url),
-                    "tar": tar,
-                    "ipfs": lambda: _ipfs_get(bench, node, folder, next(outs)),
-                },
-                bench.rounds,
-            )
+            found = alternate({"ours": lambda: get(next(outs), url), "tar": tar}, bench.rounds)
+            kubo_get = _ipfs_get(bench, node, folder, next(outs))
     job = f"get {number:,} files of 4 KiB in 40 folders from serve"
-    yield compared(job, found["ours"], "tar | tar", found["tar"], "≥ 0.4")
-    yield compared(job, found["ours"], "ipfs get, Kubo to Kubo", found["ipfs"], "≥ 50")
+    yield compared(job, found["ours"], "tar into tar", found["tar"], "≥ 0.4")
+    yield compared(job, found["ours"], "ipfs get, Kubo to Kubo, once", kubo_get, "≥ 50")
     yield memory(job, found["ours"], 150)
     for out in bench.work.glob("out-*"):
         _clear(out)

@@ -39,7 +39,7 @@ class Policy:
     pause: float = 0.25
     longest: float = 30.0
     lacks: int = 8
-    order: float = 0.5
+    order: float = 2.0
     stall: float = 5.0
     """Without a piece for so long, an order is raced for by its own source's other connections."""
 
