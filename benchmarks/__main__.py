@@ -27,6 +27,7 @@ GROUPS = {
     "serve": serving.serve,
     "get": fetching.large_file,
     "get-many": fetching.small_ones,
+    "get-huge": fetching.huge_ones,
     "several": networks.several,
     "far": networks.far_away,
     "start": starting.starting,

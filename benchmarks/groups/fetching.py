@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -132,6 +133,28 @@ def small_ones(bench: Bench) -> Iterator[Row]:
     yield memory(job, found["ours"], 150)
     for out in bench.work.glob("out-*"):
         _clear(out)
+    shutil.rmtree(folder)
+
+
+def huge_ones(bench: Bench) -> Iterator[Row]:
+    """What the largest of releases need of memory: one of 100 GiB, simulated, and one of a million
+    files, real. Each is run once.
+    """
+    size = bench.size(100 * GIB)
+    simulated = [sys.executable, "-m", "benchmarks.simulated", str(size // GIB)]
+    taken = Sample(**json.loads(subprocess.check_output(simulated)))
+    yield memory(f"a file of {size // GIB} GiB from a simulated source", taken, 150)
+    number = bench.count(1_000_000)
+    folder = small_files(bench.work / "million", number, 100)
+    out = bench.work / "out"
+    with chain(bench) as env:
+        published(env, folder)
+        with serving(env) as url:
+            got = getting(bench, env, folder)(out, url)
+    job = f"get {number:,} files of 100 bytes from serve"
+    yield alone(job, got, "")
+    yield memory(job, got, 150)
+    _clear(out)
     shutil.rmtree(folder)
 
 

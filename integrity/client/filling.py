@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from integrity.client.meter import Meter
 from integrity.client.receiving import Entries, Receiver
 from integrity.core.cid import Cid
+from integrity.disk.remembered import Stats
 from integrity.disk.safetree import SafeTree
-from integrity.disk.system import Signature
 from integrity.fetch.engine import Fetcher
 from integrity.fetch.plan import batches
 from integrity.fetch.tallies import failure
@@ -19,9 +18,9 @@ from integrity.ports import Report
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """Every file's stat, the paths of files that are too many, and what was put right."""
+    """The files' stats, the paths of files that are too many, and what was put right."""
 
-    signatures: Sequence[Signature]
+    stats: Stats
     extra: list[str]
     pieces: int
     bytes: int
@@ -52,8 +51,8 @@ def fill(
             what = f"pieces are missing, {missing.path!r} piece {missing.index} for one"
             raise failure(fetcher.tallies, what)
         meter.finish()
-        signatures = receiver.complete()
-        return Filled(signatures, extra, _given(fetcher) - before, receiver.bytes - present)
+        stats = receiver.complete()
+        return Filled(stats, extra, _given(fetcher) - before, receiver.bytes - present)
 
 
 def _given(fetcher: Fetcher) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -20,7 +19,7 @@ from integrity.core.reading import iter_files
 from integrity.core.selection import Selection
 from integrity.disk.sidecars import read_chunks, sidecar_path, write_sidecar
 from integrity.disk.staging import Staging, check_target
-from integrity.disk.system import Signature, regular_signature
+from integrity.disk.system import Signature, signature
 from integrity.disk.walk import Walker
 from integrity.errors import IntegrityError, PathRefused, UsageError
 from integrity.fetch.engine import Fetcher, Terms
@@ -105,7 +104,7 @@ def get(
             offered.moved(target)
             warnings = list(staging.warnings)
         if only.is_all:
-            session.remembered.keep(target, record.manifest, filled.signatures)
+            session.remembered.keep(target, record.manifest, filled.stats)
             if sidecar:
                 write_sidecar(target, file.chunks(), warnings)
     fetched = sum(tally.bytes for tally in fetcher.tallies)
@@ -169,7 +168,7 @@ def _already(
     """
     if session.remembered.matches(target, record.manifest, _stats(target, asked.entries())):
         return Got(UNCHANGED, target, header, record, asked.files, asked.size, 0)
-    problems, extra, signatures = compare(target, asked.entries(), asked.size, report)
+    problems, extra, stats = compare(target, asked.entries(), asked.size, report)
     if problems or extra:
         if replace:
             return None
@@ -180,25 +179,19 @@ def _already(
             "place with --replace; `integrity repair` mends a damaged one.",
             evidence={"path": first},
         )
-    session.remembered.keep(target, record.manifest, signatures)
+    session.remembered.keep(target, record.manifest, stats)
     return Got(VERIFIED, target, header, record, asked.files, asked.size, 0)
 
 
 def is_as_it_was(session: Session, target: Path) -> bool:
     """Whether a folder is what was downloaded there, so that nothing is lost with it."""
     sidecar = sidecar_path(target)
-    odd: list[str] = []
     try:
         digest = manifest_digest(lambda: read_chunks(sidecar))
-        found = Walker(target, on_odd=lambda path, _: odd.append(path))
-        same = all(
-            file is not None and entry is not None and file.path == entry.path
-            for file, entry in zip_longest(found, iter_files(read_chunks(sidecar)))
-        )
+        stats = _stats(target, iter_files(read_chunks(sidecar)))
+        return session.remembered.matches(target, digest, stats)
     except (OSError, IntegrityError):
         return False
-    entries = iter_files(read_chunks(sidecar))
-    return same and not odd and session.remembered.matches(target, digest, _stats(target, entries))
 
 
 def link_name(record: Record) -> str:
@@ -207,9 +200,11 @@ def link_name(record: Record) -> str:
 
 
 def _stats(target: Path, entries: Iterable[FileEntry]) -> Iterator[Signature | None]:
-    base = os.fspath(target)
-    for entry in entries:
-        try:
-            yield regular_signature(os.lstat(f"{base}/{entry.path}"))
-        except OSError:
-            yield None
+    """Every file's stat; None for one that is missing or too many, or is no file."""
+    odd: list[str] = []
+    found = Walker(target, on_odd=lambda path, _: odd.append(path))
+    for file, entry in zip_longest(found, entries):
+        same = file is not None and entry is not None and file.path == entry.path
+        yield signature(file.info) if same else None
+    if odd:
+        yield None

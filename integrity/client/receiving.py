@@ -12,8 +12,9 @@ from integrity.core.manifest import FileEntry
 from integrity.core.pieces import PIECE_SIZE, piece_count, piece_digest, piece_length
 from integrity.disk.comparing import Checked, Comparison
 from integrity.disk.openfiles import OpenFiles
+from integrity.disk.remembered import Stats
 from integrity.disk.safetree import SafeTree, write_refused
-from integrity.disk.system import Signature, read_at, regular_signature, write_at
+from integrity.disk.system import read_at, regular_signature, write_at
 from integrity.errors import DiskError, UnsafePath
 from integrity.fetch.plan import Lack
 from integrity.ports import Piece, Progress, Report
@@ -138,11 +139,11 @@ class Receiver:
 
     # --- whether it is whole -------------------------------------------------------------------
 
-    def complete(self) -> list[Signature]:
+    def complete(self) -> Stats:
         """Step 8: every file of the manifest stands there, a regular file of its size -> their
         stats. Raises UnsafePath when somebody put something else in a file's place.
         """
-        signatures = []
+        stats = Stats()
         self._tree.look_anew()
         for entry in self._entries():
             info = self._tree.stat(entry.path)
@@ -157,5 +158,5 @@ class Receiver:
                 with contextlib.suppress(OSError):
                     self._tree.set_executable(entry.path, executable=entry.executable)
                 signature = regular_signature(self._tree.stat(entry.path)) or signature
-            signatures.append(signature)
-        return signatures
+            stats.add(signature)
+        return stats

@@ -63,7 +63,7 @@ def repair(
             sync_file_system(str(path))
         except OSError as error:
             raise write_refused(path, error) from error
-        session.remembered.keep(path, record.manifest, filled.signatures)
+        session.remembered.keep(path, record.manifest, filled.stats)
     return Repaired(
         path, header, record, filled.pieces, filled.bytes, filled.extra, fetcher.tallies
     )

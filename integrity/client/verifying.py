@@ -15,8 +15,8 @@ from integrity.core.links import Link
 from integrity.core.manifest import FileEntry, Header
 from integrity.core.selection import Selection
 from integrity.disk.comparing import Comparison, Problem
+from integrity.disk.remembered import Stats
 from integrity.disk.sidecars import sidecar_path
-from integrity.disk.system import Signature
 from integrity.errors import (
     FormatError,
     IntegrityError,
@@ -90,12 +90,12 @@ def verify(
             record, header = bring_manifest(session, file, link, fetcher, beside=path)
             digest = record.manifest
         files, size = (header.files, header.size) if only.is_all else only.check(file.entries())
-        problems, extra, signatures = compare(path, only.of(file.entries()), size, report)
+        problems, extra, stats = compare(path, only.of(file.entries()), size, report)
     verdict = VERIFIED
     if problems:
         verdict = FAILED if any(problem.certain for problem in problems) else UNKNOWN
     elif record is not None and only.is_all:
-        session.remembered.keep(path, digest, signatures)
+        session.remembered.keep(path, digest, stats)
     return Verification(
         verdict, "manifest" if record is None else "record", header, digest, record,
         files, size, problems, extra,
@@ -104,22 +104,22 @@ def verify(
 
 def compare(
     path: Path, entries: Iterable[FileEntry], size: int, report: Report | None
-) -> tuple[list[Problem], list[str], list[Signature]]:
+) -> tuple[list[Problem], list[str], Stats]:
     """Steps 7 and 8 on a folder that is to have these files, of ``size`` bytes in all: its problems,
-    the files that are too many, and every file's stat.
+    the files that are too many, and the files' stats.
     """
     problems: list[Problem] = []
-    signatures: list[Signature] = []
+    stats = Stats()
     comparison = Comparison(path, entries)
     for number, checked in enumerate(comparison):
         problems += checked.problems
         if checked.signature is not None:
-            signatures.append(checked.signature)
+            stats.add(checked.signature)
         if report and number % 256 == 0:
             report(Progress("verifying", comparison.hashed_bytes, size))
     if report:
         report(Progress("verifying", size, size))
-    return problems, comparison.extra, signatures
+    return problems, comparison.extra, stats
 
 
 def bring_manifest(

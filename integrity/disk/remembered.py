@@ -1,14 +1,13 @@
 """What a verified folder looked like, so that a second run may say *unchanged* without hashing.
 
-One small file a target: the manifest's digest, then every file's stat in the manifest's order.
-*Unchanged* is never *verified*: it says that no file's stat moved since it was.
+One small file a target: the manifest's digest, and a digest of every file's stat in the manifest's
+order. *Unchanged* is never *verified*: it says that no file's stat moved since it was.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import os
 import struct
 from collections.abc import Iterable
@@ -18,8 +17,22 @@ from integrity.disk.files import write_whole
 from integrity.disk.system import Signature
 from integrity.errors import DiskError
 
-_MAGIC = b"integrity stat 1\n"
+_MAGIC = b"integrity stat 2\n"
 _RECORD = struct.Struct("<QqqQQ")
+
+
+class Stats:
+    """The stats of any number of files, in the manifest's order, as one digest."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, stat: Signature) -> None:
+        self._hash.update(_RECORD.pack(*stat))
+
+    @property
+    def digest(self) -> bytes:
+        return self._hash.digest()
 
 
 class Remembered:
@@ -32,23 +45,26 @@ class Remembered:
         name = hashlib.sha256(os.fsencode(os.path.realpath(target))).hexdigest()
         return self._folder / name
 
-    def keep(self, target: Path, manifest: bytes, signatures: Iterable[Signature]) -> None:
+    def keep(self, target: Path, manifest: bytes, stats: Stats) -> None:
         """Remember a target that was verified just now. Failing to is no error."""
-        data = _MAGIC + manifest + b"".join(_RECORD.pack(*s) for s in signatures)
         with contextlib.suppress(DiskError):
-            write_whole(self._path(target), data, private=True)
+            write_whole(self._path(target), _MAGIC + manifest + stats.digest, private=True)
 
     def matches(
         self, target: Path, manifest: bytes, signatures: Iterable[Signature | None]
     ) -> bool:
-        """Whether the target was verified against this manifest and no stat moved since."""
+        """Whether the target was verified against this manifest and no stat moved since; None among
+        the signatures is for what is not as it was.
+        """
         try:
             data = self._path(target).read_bytes()
         except OSError:
             return False
-        head = len(_MAGIC) + len(manifest)
-        if data[:head] != _MAGIC + manifest or (len(data) - head) % _RECORD.size:
+        if not data.startswith(_MAGIC + manifest):
             return False
-        kept = _RECORD.iter_unpack(memoryview(data)[head:])
-        pairs = itertools.zip_longest(signatures, kept, fillvalue=())
-        return all(now == before for now, before in pairs)
+        stats = Stats()
+        for one in signatures:
+            if one is None:
+                return False
+            stats.add(one)
+        return data == _MAGIC + manifest + stats.digest

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -336,6 +337,21 @@ def test_without_a_sidecar_nothing_is_written_beside_the_folder(
     assert verify(reader, tmp_path / "out", mixed.link, sources=(sources[0],)).verdict == "verified"
     again = get(reader, mixed.link, tmp_path / "out", sources=sources, sidecar=False)
     assert again.verdict == "unchanged"
+
+
+@pytest.mark.parametrize("put", [Path.touch, Path.mkdir, lambda path: path.symlink_to("README")])
+def test_a_folder_with_something_more_in_it_is_not_unchanged(
+    mixed: Release, reader_of: ReaderOf, tmp_path: Path, put: Callable[[Path], None]
+) -> None:
+    reader = reader_of(mixed.link)
+    out, sources = tmp_path / "out", [GatewaySource(mixed.url)]
+    get(reader, mixed.link, out, sources=sources)
+    put(out / "more")
+    if (out / "more").is_dir():  # of which no release says anything
+        assert get(reader, mixed.link, out, sources=sources).verdict == "unchanged"
+        (out / "more" / "file").touch()
+    with pytest.raises(PathRefused, match="more"):
+        get(reader, mixed.link, out, sources=sources)
 
 
 def test_a_file_changed_right_after_it_was_got_is_not_unchanged(

@@ -169,7 +169,7 @@ def test_nothing_temporary_is_left_whatever_happens(tmp_path: Path) -> None:
     with pytest.raises(PathRefused), ReleaseBuilder(root, NAMING, scratch) as built:
         built.build()
     assert not any(scratch.iterdir())
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 # --- a source that does not hold still ---------------------------------------------------------

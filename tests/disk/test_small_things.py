@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import resource
-import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 
 from integrity.core.sorting import ExternalSorter
 from integrity.disk.files import write_whole
-from integrity.disk.remembered import Remembered
+from integrity.disk.remembered import Remembered, Stats
 from integrity.disk.system import Signature, read_at, read_whole, regular_signature, write_at
 from integrity.disk.temporary import TemporaryScratch
 from integrity.errors import DiskError
@@ -46,7 +45,7 @@ def test_a_file_is_replaced_as_a_whole_and_nothing_stays_beside_it(tmp_path: Pat
     write_whole(path, b"two")
     assert path.read_bytes() == b"two"
     assert list(path.parent.iterdir()) == [path]
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_a_private_file_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
@@ -110,8 +109,14 @@ def test_writers_at_once_each_write_the_whole_file(tmp_path: Path) -> None:
 # --- Remembered --------------------------------------------------------------------------------
 
 MANIFEST = b"m" * 32
-RECORD = struct.calcsize("<QqqQQ")
 STATS: list[Signature] = [(1, 2, 3, 4, 5), (2**62, 2**63 - 1, 0, 2**64 - 1, 2**64 - 1)]
+
+
+def summed(signatures: list[Signature]) -> Stats:
+    stats = Stats()
+    for one in signatures:
+        stats.add(one)
+    return stats
 
 
 @pytest.fixture
@@ -124,7 +129,7 @@ def test_a_folder_is_known_again_by_every_stat_of_it(
 ) -> None:
     target = tmp_path / "out"
     assert not remembered.matches(target, MANIFEST, STATS)
-    remembered.keep(target, MANIFEST, STATS)
+    remembered.keep(target, MANIFEST, summed(STATS))
     assert remembered.matches(target, MANIFEST, STATS)
     assert remembered.matches(tmp_path / "x" / ".." / "out", MANIFEST, STATS)
     others: list[list[Signature | None]] = [
@@ -142,13 +147,13 @@ def test_a_folder_is_known_again_by_every_stat_of_it(
     [
         lambda data: data[:0], lambda data: data[:-1], lambda data: data + b"x", lambda data: data[:20],
         lambda data: b"x" + data[1:], lambda data: data[:60] + bytes([data[60] ^ 1]) + data[61:],
-        lambda data: data + data[-RECORD:], lambda data: data[:-RECORD],
+        lambda data: data + data[-32:], lambda data: data[:-32],
     ],
 )  # fmt: skip
 def test_threat_34_a_damaged_memory_remembers_nothing(
     remembered: Remembered, tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
-    remembered.keep(tmp_path / "out", MANIFEST, STATS)
+    remembered.keep(tmp_path / "out", MANIFEST, summed(STATS))
     (file,) = (tmp_path / "memory").iterdir()
     file.write_bytes(damage(file.read_bytes()))
     assert not remembered.matches(tmp_path / "out", MANIFEST, STATS)
@@ -157,7 +162,7 @@ def test_threat_34_a_damaged_memory_remembers_nothing(
 def test_a_memory_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "memory").write_text("a file where the folder should be")
     remembered = Remembered(tmp_path / "memory")
-    remembered.keep(tmp_path / "out", MANIFEST, STATS)
+    remembered.keep(tmp_path / "out", MANIFEST, summed(STATS))
     assert not remembered.matches(tmp_path / "out", MANIFEST, STATS)
 
 
@@ -195,7 +200,7 @@ def test_long_records_and_two_sorters_share_one_scratch() -> None:
             other.add(record[::-1])
         assert list(one) == sorted(records)
         assert list(other) == sorted(record[::-1] for record in records)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_a_scratch_makes_no_file_until_it_is_needed_and_leaves_none(tmp_path: Path) -> None:

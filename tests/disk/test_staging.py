@@ -49,7 +49,7 @@ def test_the_tree_gets_the_final_name_in_one_step(target: Path) -> None:
         staging.finish()
     assert (target / "a" / "b").read_bytes() == b"1"
     assert list(target.parent.iterdir()) == [target]
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_what_was_kept_is_there_the_next_time(target: Path) -> None:

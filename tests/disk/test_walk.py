@@ -299,7 +299,7 @@ def test_1500_nested_folders_are_walked_without_recursion(deep_folder: Path) -> 
     with descriptors(4096):
         (found,) = Walker(deep_folder)
     assert found.path == "d/" * 1500 + "file"
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_running_out_of_descriptors_is_a_clean_error_and_leaks_none(deep_folder: Path) -> None:
@@ -308,7 +308,7 @@ def test_running_out_of_descriptors_is_a_clean_error_and_leaks_none(deep_folder:
         paths_of(deep_folder)
     assert "Too many open files" in caught.value.message
     del caught
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_leaving_a_walk_early_closes_every_folder(tmp_path: Path) -> None:
@@ -318,4 +318,4 @@ def test_leaving_a_walk_early_closes_every_folder(tmp_path: Path) -> None:
     next(walk)
     assert len(open_descriptors()) > len(before)
     del walk
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
