@@ -12,9 +12,9 @@ from integrity.client.session import Session
 from integrity.client.verifying import bring_manifest
 from integrity.core.links import Link
 from integrity.core.manifest import Header
+from integrity.disk.durable import make_durable
 from integrity.disk.safetree import write_refused
 from integrity.disk.staging import Staging
-from integrity.disk.system import sync_file_system
 from integrity.errors import UsageError
 from integrity.fetch.engine import Fetcher, Terms
 from integrity.fetch.tallies import SourceTally
@@ -60,7 +60,7 @@ def repair(
         record, header = bring_manifest(session, file, link, fetcher, beside=path)
         filled = fill(path, file.entries, header.content, header.size, fetcher, report, clear=False)
         try:
-            sync_file_system(str(path))
+            make_durable(path)
         except OSError as error:
             raise write_refused(path, error) from error
         session.remembered.keep(path, record.manifest, filled.stats)

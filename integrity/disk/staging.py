@@ -14,8 +14,9 @@ from pathlib import Path
 
 import filelock
 
+from integrity.disk.durable import make_durable
 from integrity.disk.safetree import write_refused
-from integrity.disk.system import exchange, sync_directory, sync_file_system
+from integrity.disk.system import exchange, sync_directory
 from integrity.errors import Locked, PathRefused, UnsafePath
 
 _OURS = {"lock", "tree", "old"}
@@ -123,7 +124,7 @@ class Staging:
                 f"{str(self.tree)!r} was replaced by something else during the download",
                 next="Find out who did that, remove it, and run the same command again.",
             )
-        sync_file_system(os.fspath(self.tree))
+        make_durable(self.tree)
 
     def _put_aside(self) -> None:
         for number in itertools.count(1):

@@ -3,7 +3,8 @@ or the call fails. What was written and not synced can be lost with the kill, as
 
 :func:`install` takes the place of the system's calls in this process, which is a child made for it.
 Only what lies below one folder counts. A sync makes durable what POSIX says and no more: ``fsync`` of a
-file its bytes and that it is there, of a folder its names, ``syncfs`` all.
+file its bytes and that it is there, of a folder its names, ``syncfs`` all. A ``syncfs`` that failed has
+written nothing and will not try again: what it was for is gone once it is dropped from memory.
 """
 
 from __future__ import annotations
@@ -57,6 +58,9 @@ class Disk:
     count: int = 0
     calls: list[str] = field(default_factory=list)
     changes: list[_Change] = field(default_factory=list)
+    forgotten: list[_Change] = field(default_factory=list)
+    """What a sync failed to write: in memory alone, where it counts as written."""
+
     lock: Any = field(default_factory=threading.RLock)
 
     def step(self, name: str, path: str, do: Callable[[], Any]) -> Any:
@@ -106,6 +110,7 @@ class _True:
     fsync, rename, replace, mkdir = os.fsync, os.rename, os.replace, os.mkdir
     unlink, rmdir, link, fchmod = os.unlink, os.rmdir, os.link, os.fchmod
     syncfs, exchange = system.sync_file_system, system.exchange
+    fadvise = os.posix_fadvise
     send, sendall = socket.socket.send, socket.socket.sendall
 
 
@@ -126,6 +131,7 @@ def install(root: str, plan: Plan) -> Disk:
     _install_files(disk)
     _install_names(disk)
     _install_syncs(disk)
+    _install_memory(disk)
     if plan.sends:
         _install_sends(disk)
     return disk
@@ -238,7 +244,12 @@ def _install_syncs(disk: Disk) -> None:
             _True.syncfs(path)
             disk.changes.clear()
 
-        disk.step("syncfs", path, do)
+        try:
+            disk.step("syncfs", path, do)
+        except OSError:
+            disk.forgotten = [change for change in disk.changes if change.is_data]
+            disk.changes.clear()
+            raise
 
     def exchange(one: str, other: str) -> None:
         def do() -> None:
@@ -250,10 +261,22 @@ def _install_syncs(disk: Disk) -> None:
 
     os.fsync = fsync
     for module, name, call in (
-        (system, "sync_file_system", syncfs), (staging, "sync_file_system", syncfs),
+        (system, "sync_file_system", syncfs),
         (system, "exchange", exchange), (staging, "exchange", exchange),
     ):  # fmt: skip
         setattr(module, name, call)
+
+
+def _install_memory(disk: Disk) -> None:
+    def fadvise(fd: int, offset: int, length: int, advice: int) -> None:
+        where = _of(fd)
+        for change in reversed(disk.forgotten):
+            if change.path == where:
+                change.undo()
+        disk.forgotten = [change for change in disk.forgotten if change.path != where]
+        _True.fadvise(fd, offset, length, advice)
+
+    os.posix_fadvise = fadvise
 
 
 def _install_sends(disk: Disk) -> None:

@@ -108,6 +108,23 @@ def test_threat_35_whichever_call_fails_it_is_never_called_done(
         assert tree_of(place / "out") == FILES
 
 
+@pytest.mark.parametrize("loss", [Loss.DATA, Loss.ALL])
+def test_a_sync_that_failed_once_is_not_believed_when_it_succeeds_later(
+    program: Program, run: Run, loss: Loss
+) -> None:
+    """Linux counts a page as written that it failed to write: the next sync knows nothing of it."""
+    calls = calls_of(program, run)
+    at = next(at for at, call in enumerate(calls, 1) if call.startswith("syncfs"))
+    place = program.place()
+    failed = run(place, Plan(at, error=errno.EIO, loss=loss))
+    assert failed.code == 3, failed.errors
+    assert failed.forgotten == 0, "what only memory has would be hashed and found right"
+    again = run(place, Plan())
+    assert again.code == 0, again.errors
+    assert again.out["fetched"] > 3 << 20
+    assert tree_of(place / "out") == FILES
+
+
 def test_nothing_that_was_kept_is_fetched_again(
     program: Program, run: Run, release: Release, environment: dict[str, str]
 ) -> None:
