@@ -10,6 +10,7 @@ from pathlib import Path
 
 from integrity.client.filling import fill
 from integrity.client.manifests import ManifestFile
+from integrity.client.resolving import still_stands
 from integrity.client.session import Session
 from integrity.client.sharing import Share
 from integrity.client.verifying import UNCHANGED, VERIFIED, bring_manifest, compare
@@ -67,7 +68,8 @@ def get(
     The folder appears under its name whole and verified, or not at all; what was verified stays
     beside it in ``target.part``, so that the same call goes on where it stopped. With ``replace`` a
     folder that stands there gives what did not change, and is exchanged for the new one in one step.
-    With ``share`` this home offers the release to others from its first piece on.
+    With ``share`` this home offers the release to others from its first piece on. The record is looked
+    at once more at the end: one that was revoked meanwhile, or that the chain dropped, is not verified.
     Raises what resolving raises, PathRefused when something else stands at the target, Locked,
     SourcesLied, SourcesUnavailable, UnsafePath or DiskError.
     """
@@ -97,6 +99,8 @@ def get(
             filled = fill(
                 staging.tree, asked.entries, header.content, asked.size, fetcher, report, clear=True
             )
+            kept = repr(str(staging.tree.parent))
+            record = still_stands(session, link, record, kept, staging.warnings)
             if stands:
                 staging.exchange(keep=not is_as_it_was(session, target))
             else:

@@ -16,7 +16,13 @@ from integrity.core.registry import (
     manifest_slot,
     release_slot,
 )
-from integrity.errors import ReleaseNotFound, RpcAnswerInvalid, Unfinalized
+from integrity.errors import (
+    ReleaseNotFound,
+    Revoked,
+    RpcAnswerInvalid,
+    RpcUnavailable,
+    Unfinalized,
+)
 from integrity.ports import ChainReader, ReleasedEvent
 from integrity.verifier.record import (
     ONE_RPC,
@@ -62,6 +68,46 @@ def resolve(session: Session, link: Link, *, version_hint: str | None = None) ->
             return resolve(session, link)
         raise _not_latest(link, version)
     return record
+
+
+def still_stands(
+    session: Session, link: Link, record: Record, kept: str, warnings: list[str]
+) -> Record:
+    """A record that was read before a download, as it is after it: it may have been revoked, or the
+    chain may have dropped it. ``kept`` says where the download is. A version that became the latest
+    meanwhile changes nothing.
+
+    Raises what :func:`resolve` raises for a version, and ReleaseNotFound for another record in its
+    place; if no node can be asked any more, that is a warning, as the record was proven once.
+    """
+    try:
+        reader = session.reader(link.chain_id)
+        block = reader.block(FINALIZED)
+        if block == record.block:
+            return record
+        now = read_record(session, reader, link, record.version, block)
+    except ReleaseNotFound as error:
+        raise _gone(record, kept) from error
+    except RpcUnavailable as error:
+        warnings.append(f"whether the record still stands could not be looked at: {error.message}")
+        return record
+    except Revoked as error:
+        error.next = (
+            f"What was downloaded is in {kept}, for whoever looks into it. {error.next}".rstrip()
+        )
+        raise
+    if (now.manifest, now.sequence) != (record.manifest, record.sequence):
+        raise _gone(record, kept)
+    return now
+
+
+def _gone(record: Record, kept: str) -> ReleaseNotFound:
+    return ReleaseNotFound(
+        f"the record of {record.package}@{record.version} was there at block {record.block.number} and is "
+        "there no more: the chain dropped it while the files were downloaded",
+        next=f"They are kept in {kept}, and not called verified. Run the same command again later: "
+        "it goes on with them once there is a record.",
+    )
 
 
 def _not_latest(link: Link, version: str) -> RpcAnswerInvalid:
