@@ -73,6 +73,10 @@ class Home:
     def journal(self) -> Path:
         return self.data_folder / "journal"
 
+    def recorded_manifest(self, digest: bytes) -> Path:
+        """Where a manifest is kept from before its transaction is sent until the store has it."""
+        return self.journal / f"{digest.hex()}.integrity"
+
     def refuse_inside(self, root: Path) -> None:
         """Raises PathRefused when a folder to be published holds this home: its keys would go out."""
         top = Path(os.path.realpath(root))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,9 +16,11 @@ from integrity.core.links import Link
 from integrity.core.names import parse_address
 from integrity.core.registry import Block
 from integrity.disk.building import Naming, ReleaseBuilder
+from integrity.disk.files import write_parts
 from integrity.disk.hashing import Take
 from integrity.disk.sidecars import write_sidecar
 from integrity.errors import (
+    RefusedError,
     ReleaseExists,
     RpcAnswerInvalid,
     SourceChanged,
@@ -114,7 +116,7 @@ def publish(
                 if standing is None:
                     raise
         if standing is not None:
-            _check_same(standing, result)
+            _check_same(standing, result, session.home.recorded_manifest(standing.manifest))
         if dry_run:
             return replace(result, dry_run=True, already=standing is not None)
         early = any(keeper.fetches for keeper in keepers)
@@ -123,12 +125,29 @@ def publish(
             with _settling(keepers, result.warnings):
                 _say(report, "recording")
                 stands = _stands(recorder, standing, result, serve, wait=wait) if standing else None
-                result = stands or _record(
-                    recorder, signer, result, content, serve, make_latest=make_latest, wait=wait
-                )
+                if stands is None:
+                    with _held_fast(session.home.recorded_manifest(built.digest), built):
+                        stands = _record(
+                            recorder, signer, result, content, serve,
+                            make_latest=make_latest, wait=wait,
+                        )  # fmt: skip
+                result = stands
         if sidecar:
             result = replace(result, sidecar=write_sidecar(path, built.chunks(), result.warnings))
     return result
+
+
+@contextmanager
+def _held_fast(place: Path, built: ReleaseBuilder) -> Iterator[None]:
+    """Keeps the manifest in this home while it is recorded: what is paid for must not be lost with this
+    process, or with the folder. The store takes over from there.
+    """
+    write_parts(place, built.chunks(), private=True)
+    try:
+        yield
+    except RefusedError:  # nothing was recorded
+        place.unlink(missing_ok=True)
+        raise
 
 
 def _estimated(
@@ -222,6 +241,8 @@ def _store(session: Session, built: ReleaseBuilder, result: Published) -> None:
                 built.unchanged_files(), built.nodes(),
             )  # fmt: skip
         result.warnings.extend(displaced)
+        with suppress(OSError):
+            session.home.recorded_manifest(built.digest).unlink(missing_ok=True)
     except (SourceChanged, StoreError) as error:
         result.warnings.append(
             "this home does not serve the release; once that is mended, the same command again does "
@@ -304,14 +325,23 @@ def _displaced(store: Store, built: ReleaseBuilder) -> list[str]:
     ]
 
 
-def _check_same(standing: Standing, result: Published) -> None:
-    """Raises ReleaseExists when the version stands with another manifest than the one built."""
+def _check_same(standing: Standing, result: Published, kept: Path | None = None) -> None:
+    """Raises ReleaseExists when the version stands with another manifest than the one built; ``kept`` is
+    where that may have been put before it was recorded.
+    """
     if standing.manifest != result.manifest:
         recorded, given = standing.manifest.hex(), result.manifest.hex()
+        more = {}
+        if kept is not None and kept.is_file():
+            more["next"] = (
+                f"The manifest that is recorded is kept in {str(kept)!r}: restore the folder as it was, "
+                "and run the same command again; or choose another version."
+            )
         raise ReleaseExists(
             f"{result.link.package}@{result.link.version} is recorded already, with another "
             f"content: the recorded manifest is {recorded}, this one {given}",
             evidence={"recorded": recorded, "given": given},
+            **more,
         )
 
 

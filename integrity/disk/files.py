@@ -15,7 +15,13 @@ from integrity.errors import DiskError, Locked, PathRefused
 
 
 def write_whole(path: Path, data: bytes, *, private: bool = False) -> None:
-    """Put ``data`` at ``path`` durably and in one step; ``private`` makes it its owner's only.
+    """:func:`write_parts` of something small."""
+    write_parts(path, (data,), private=private)
+
+
+def write_parts(path: Path, parts: Iterable[bytes], *, private: bool = False) -> None:
+    """Put the parts, one after another, at ``path`` durably and in one step; ``private`` makes it its
+    owner's only.
 
     Raises DiskError; what stood there before is then untouched.
     """
@@ -26,7 +32,7 @@ def write_whole(path: Path, data: bytes, *, private: bool = False) -> None:
         fd = os.open(part, flags, 0o600 if private else 0o666)
         try:
             with os.fdopen(fd, "wb") as file:
-                file.write(data)
+                file.writelines(parts)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from integrity.core.reading import read_header
-from integrity.disk.system import sync_directory
-from integrity.errors import FormatError
+from integrity.disk.files import write_parts
+from integrity.errors import DiskError, FormatError
 
 SUFFIX = ".integrity"
 _CHUNK = 1 << 20
@@ -35,21 +34,14 @@ def write_sidecar(folder: Path, chunks: Iterable[bytes], warnings: list[str]) ->
     and never an error: what could not be done is added to ``warnings``.
     """
     path = sidecar_path(folder)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         if os.path.lexists(path) and not _is_manifest(path):
             warnings.append(f"{str(path)!r} is not a manifest; it was left alone")
             return None
-        try:
-            with part.open("xb") as file:
-                for chunk in chunks:
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-        sync_directory(os.fspath(path.parent))
+        write_parts(path, chunks)
+    except DiskError as error:
+        warnings.append(f"the manifest was not written: {error.message}")
+        return None
     except OSError as error:
         warnings.append(f"the manifest was not written to {str(path)!r}: {error.strerror or error}")
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from integrity import publish
 from integrity.client.session import Session
-from integrity.errors import RpcUnavailable, TransactionRefused
+from integrity.errors import ReleaseExists, RpcUnavailable, TransactionRefused
 
 from .anvils import Anvil
 from .conftest import MakeRpc
@@ -77,6 +78,25 @@ def test_a_publish_killed_with_its_transaction_in_the_mempool_goes_on_with_it(
     anvil.mine(3)
     assert publish(session, folder, "tool", "1.0.0").already
     assert journal(session) == []
+
+
+def test_the_recorded_manifest_is_kept_when_the_folder_changes_after_a_kill(
+    anvil: Anvil, session: Session, folder: Path, lying_rpc: MakeRpc
+) -> None:
+    rpc = lying_rpc(anvil.url)
+    rpc.act = killing(lambda: publisher, lambda call: call["method"] == SEND, after=True)
+    publisher = Publisher(replace(session, rpc=(rpc.url,)), folder)
+    publisher.process.join()
+    before = (folder / "README").read_text()
+    (folder / "README").write_text("another\n")
+    with pytest.raises(ReleaseExists) as caught:
+        send(session, folder)
+    (kept,) = session.home.journal.glob("*.integrity")
+    assert str(kept) in caught.value.next
+    assert hashlib.sha256(kept.read_bytes()).hexdigest() == caught.value.evidence["recorded"]
+    (folder / "README").write_text(before)
+    assert send(session, folder).manifest == bytes.fromhex(caught.value.evidence["recorded"])
+    assert not list(session.home.journal.glob("*.integrity")), "the store has it"
 
 
 def test_another_release_waits_for_the_transaction_that_a_killed_run_left(
