@@ -18,6 +18,7 @@ __all__ = [
     "MANIFEST",
     "Block",
     "ChainReader",
+    "FileHolder",
     "ManifestHolder",
     "Order",
     "Piece",
@@ -182,6 +183,15 @@ class ManifestHolder(Protocol):
 
     def manifest(self) -> Iterable[bytes]:
         """Its bytes, whatever they are; none when there is none. Raises SourceError."""
+        ...
+
+
+@runtime_checkable
+class FileHolder(Protocol):
+    """A source that has files of its own here, whose bytes another file may be able to share."""
+
+    def open_file(self, path: str) -> int:
+        """A descriptor for reading the file at this path of the release. Raises OSError or UnsafePath."""
         ...
 
 

@@ -13,15 +13,18 @@ from integrity.disk.safetree import SafeTree
 from integrity.fetch.engine import Fetcher
 from integrity.fetch.plan import batches
 from integrity.fetch.tallies import failure
-from integrity.ports import Report
+from integrity.ports import FileHolder, Report
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """The files' stats, the paths of files that are too many, and what was put right."""
+    """The files' stats, the paths of files that are too many, the bytes that were right before any
+    source was asked, and what was put right.
+    """
 
     stats: Stats
     extra: list[str]
+    present: int
     pieces: int
     bytes: int
 
@@ -38,10 +41,14 @@ def fill(
 ) -> Filled:
     """Fetch into a folder whatever of these files, of ``size`` bytes in all, is not right in it.
 
-    ``clear`` takes away what does not belong there. Raises SourcesLied, SourcesUnavailable, UnsafePath
-    or DiskError; what was verified until then is in its place.
+    ``clear`` takes away what does not belong there, and takes files that can be had at no cost before
+    they are checked: it is for a folder that is nobody's yet. Raises SourcesLied, SourcesUnavailable,
+    UnsafePath or DiskError; what was verified until then is in its place.
     """
     with SafeTree(root) as tree, Receiver(tree, entries) as receiver:
+        if clear:
+            sources = [tally.source for tally in fetcher.tallies]
+            receiver.clone_from([source for source in sources if isinstance(source, FileHolder)])
         extra = receiver.scan(report, clear=clear)
         before, present = _given(fetcher), receiver.bytes
         meter = Meter(fetcher, report, lambda: receiver.bytes, size)
@@ -52,7 +59,7 @@ def fill(
             raise failure(fetcher.tallies, what)
         meter.finish()
         stats = receiver.complete()
-        return Filled(stats, extra, _given(fetcher) - before, receiver.bytes - present)
+        return Filled(stats, extra, present, _given(fetcher) - before, receiver.bytes - present)
 
 
 def _given(fetcher: Fetcher) -> int:

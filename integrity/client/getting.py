@@ -35,7 +35,8 @@ from integrity.verifier.record import Record
 class Got:
     """A release that is at ``path``. ``verdict`` is ``verified``, or ``unchanged`` when all was there
     and no file's stat moved since it was verified. ``files`` and ``size`` are those that were asked
-    for, ``fetched`` is in bytes.
+    for. ``present`` are bytes that were right before any source was asked: of an earlier run, or
+    cloned; ``fetched`` those that sources gave, the manifest's included.
     """
 
     verdict: str
@@ -44,6 +45,7 @@ class Got:
     record: Record
     files: int
     size: int
+    present: int
     fetched: int
     sources: Sequence[SourceTally] = ()
     warnings: list[str] = field(default_factory=list)
@@ -119,6 +121,7 @@ def get(
         record,
         asked.files,
         asked.size,
+        filled.present,
         fetched,
         fetcher.tallies,
         warnings,
@@ -171,7 +174,7 @@ def _already(
     replaced.
     """
     if session.remembered.matches(target, record.manifest, _stats(target, asked.entries())):
-        return Got(UNCHANGED, target, header, record, asked.files, asked.size, 0)
+        return Got(UNCHANGED, target, header, record, asked.files, asked.size, asked.size, 0)
     problems, extra, stats = compare(target, asked.entries(), asked.size, report)
     if problems or extra:
         if replace:
@@ -184,7 +187,7 @@ def _already(
             evidence={"path": first},
         )
     session.remembered.keep(target, record.manifest, stats)
-    return Got(VERIFIED, target, header, record, asked.files, asked.size, 0)
+    return Got(VERIFIED, target, header, record, asked.files, asked.size, asked.size, 0)
 
 
 def is_as_it_was(session: Session, target: Path) -> bool:

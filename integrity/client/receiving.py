@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from integrity.core.manifest import FileEntry
 from integrity.core.pieces import PIECE_SIZE, piece_count, piece_digest, piece_length
@@ -14,10 +14,10 @@ from integrity.disk.comparing import Checked, Comparison
 from integrity.disk.openfiles import OpenFiles
 from integrity.disk.remembered import Stats
 from integrity.disk.safetree import SafeTree, write_refused
-from integrity.disk.system import read_at, regular_signature, write_at
+from integrity.disk.system import clone, read_at, regular_signature, write_at
 from integrity.errors import DiskError, UnsafePath
 from integrity.fetch.plan import Lack
-from integrity.ports import Piece, Progress, Report
+from integrity.ports import FileHolder, Piece, Progress, Report
 from integrity.verifier.content import step7_piece
 
 Entries = Callable[[], Iterator[FileEntry]]
@@ -47,6 +47,39 @@ class Receiver:
         self._files.close()
 
     # --- what is there -------------------------------------------------------------------------
+
+    def clone_from(self, holders: Sequence[FileHolder]) -> None:
+        """Let large files that are not there yet share the bytes of files of that name, where the file
+        system can: what of them is right is for :meth:`scan` to say. Raises DiskError or UnsafePath.
+        """
+        able = list(holders)
+        for entry in self._entries():
+            if not able:
+                return
+            if entry.size > PIECE_SIZE and self._tree.stat(entry.path) is None:
+                able = [holder for holder in able if self._is_able(holder, entry)]
+
+    def _is_able(self, holder: FileHolder, entry: FileEntry) -> bool:
+        """Clone this file, if the holder has it -> whether it can be asked for others."""
+        if self._tree.stat(entry.path) is not None:  # another one had it
+            return True
+        try:
+            source = holder.open_file(entry.path)
+        except (OSError, UnsafePath):
+            return True
+        try:
+            target = self._tree.open_write(entry.path, 0)
+            try:
+                able = clone(source, target)
+            except OSError as error:
+                raise write_refused(entry.path, error, entry.path) from error
+            finally:
+                os.close(target)
+        finally:
+            os.close(source)
+        if not able:
+            self._tree.remove(entry.path)
+        return able
 
     def scan(self, report: Report | None, *, clear: bool = True) -> list[str]:
         """Hash what is in the tree; ``bytes`` then says how much is right. What does not belong there

@@ -50,6 +50,10 @@ class FolderSource:
         except OSError as error:
             raise SourceError(f"{self._sidecar}: {error.strerror or error}") from error
 
+    def open_file(self, path: str) -> int:
+        """See :class:`integrity.ports.FileHolder`."""
+        return self._tree.open_read(path)
+
     def fetch(self, order: Order) -> None:
         """See :class:`integrity.ports.Source`."""
         for piece in order.pieces:

@@ -166,6 +166,7 @@ def _value(result: Got) -> dict[str, Any]:
         "content": str(result.header.content),
         "files": result.files,
         "size": result.size,
+        "present": result.present,
         "fetched": result.fetched,
         "sources": _sources(result.sources),
         **record_value(result.record),
@@ -197,6 +198,8 @@ def _tell(result: Got) -> None:
         f"of {record_link(result.record)}",
         f"  against its record as of {rests_on(result.record)}",
     )
+    if result.sources and result.present:
+        output.say(f"  in place before: {output.size(result.present)}")
     _tell_sources(result.sources)
 
 
