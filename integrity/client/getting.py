@@ -22,7 +22,13 @@ from integrity.disk.sidecars import read_chunks, sidecar_path, write_sidecar
 from integrity.disk.staging import Staging, check_target
 from integrity.disk.system import Signature, signature
 from integrity.disk.walk import Walker
-from integrity.errors import IntegrityError, PathRefused, UsageError
+from integrity.errors import (
+    IntegrityError,
+    PathRefused,
+    ReleaseNotFound,
+    Revoked,
+    UsageError,
+)
 from integrity.fetch.engine import Fetcher, Terms
 from integrity.fetch.tallies import SourceTally
 from integrity.ports import Report, Source
@@ -86,70 +92,70 @@ def get(
             target = _default_target(link.package, link.version)
         record, header = bring_manifest(session, file, link, fetcher, beside=target)
         target = (target or _default_target(header.package, header.version)).absolute()
-        asked = _Asked(file, only, header)
+        asked = _Asked(file, only, header, record)
         stands = check_target(target)
-        if stands:
-            there = _already(session, target, asked, header, record, report, replace=replace)
-            if there is not None:
-                _offer(share, session, asked, header, record, target, there.warnings)
-                return there
-        with contextlib.ExitStack() as stack:
-            staging = stack.enter_context(Staging(target))
-            if stands:
-                fetcher.add(stack.enter_context(contextlib.closing(FolderSource(target))))
-            offered = _offer(share, session, asked, header, record, staging.tree, staging.warnings)
-            filled = fill(
-                staging.tree, asked.entries, header.content, asked.size, fetcher, report, clear=True
-            )
-            kept = repr(str(staging.tree.parent))
-            record = still_stands(session, link, record, kept, staging.warnings)
-            if stands:
-                staging.exchange(keep=not is_as_it_was(session, target))
-            else:
-                staging.finish()
-            offered.moved(target)
-            warnings = list(staging.warnings)
-        if only.is_all:
-            session.remembered.keep(target, record.manifest, filled.stats)
-            if sidecar:
-                write_sidecar(target, file.chunks(), warnings)
-    fetched = sum(tally.bytes for tally in fetcher.tallies)
-    return Got(
-        VERIFIED,
-        target,
-        header,
-        record,
-        asked.files,
-        asked.size,
-        filled.present,
-        fetched,
-        fetcher.tallies,
-        warnings,
-    )
+        there = _already(session, target, asked, report, replace=replace) if stands else None
+        if there is not None:
+            if share:
+                asked.offer(Share(session, target, there.warnings))
+            return there
+        got = _download(session, link, target, asked, fetcher, report, share=share, replace=stands)
+        if only.is_all and sidecar:
+            write_sidecar(target, file.chunks(), got.warnings)
+        return got
 
 
 class _Asked:
-    """The files that are asked for."""
+    """The files that are asked for, and of which release."""
 
-    def __init__(self, file: ManifestFile, only: Selection, header: Header) -> None:
-        self.file = file
+    def __init__(self, file: ManifestFile, only: Selection, header: Header, record: Record) -> None:
+        self.header, self.record = header, record
+        self.is_all = only.is_all
+        self._file = file
         self._only = only
         self.files, self.size = header.files, header.size
         if not only.is_all:
             self.files, self.size = only.check(file.entries())
 
     def entries(self) -> Iterator[FileEntry]:
-        return self._only.of(self.file.entries())
+        return self._only.of(self._file.entries())
+
+    def offer(self, share: Share) -> None:
+        share.offer(self._file, self.entries(), self.header, self.record)
 
 
-def _offer(
-    share: bool, session: Session, asked: _Asked, header: Header, record: Record, folder: Path,
-    warnings: list[str],
-) -> Share:  # fmt: skip
-    offered = Share(session, warnings)
-    if share:
-        offered.offer(asked.file, asked.entries(), header, record, folder)
-    return offered
+def _download(
+    session: Session, link: Link, target: Path, asked: _Asked, fetcher: Fetcher,
+    report: Report | None, *, share: bool, replace: bool,
+) -> Got:  # fmt: skip
+    """All that is missing, beside the target; then the whole in its place."""
+    with contextlib.ExitStack() as stack:
+        staging = stack.enter_context(Staging(target))
+        if replace:
+            fetcher.add(stack.enter_context(contextlib.closing(FolderSource(target))))
+        offered = Share(session, staging.tree, staging.warnings)
+        if share:
+            asked.offer(offered)
+        content = asked.header.content
+        filled = fill(staging.tree, asked.entries, content, asked.size, fetcher, report, clear=True)
+        try:
+            kept = repr(str(staging.tree.parent))
+            record = still_stands(session, link, asked.record, kept, staging.warnings)
+        except (Revoked, ReleaseNotFound):
+            offered.withdraw()
+            raise
+        if replace:
+            staging.exchange(keep=not is_as_it_was(session, target))
+        else:
+            staging.finish()
+        offered.moved(record.manifest, target)
+        warnings = list(staging.warnings)
+    if asked.is_all:
+        session.remembered.keep(target, record.manifest, filled.stats)
+    return Got(
+        VERIFIED, target, asked.header, record, asked.files, asked.size, filled.present,
+        sum(tally.bytes for tally in fetcher.tallies), fetcher.tallies, warnings,
+    )  # fmt: skip
 
 
 def _default_target(package: str, version: str) -> Path:
@@ -167,27 +173,28 @@ def _how_to_name_one(link: Link) -> str:
 
 
 def _already(
-    session: Session, target: Path, asked: _Asked, header: Header, record: Record,
-    report: Report | None, *, replace: bool,
-) -> Got | None:  # fmt: skip
+    session: Session, target: Path, asked: _Asked, report: Report | None, *, replace: bool
+) -> Got | None:
     """Something stands at the target: fine if it is this very release, else refused, unless it may be
     replaced.
     """
-    if session.remembered.matches(target, record.manifest, _stats(target, asked.entries())):
-        return Got(UNCHANGED, target, header, record, asked.files, asked.size, asked.size, 0)
-    problems, extra, stats = compare(target, asked.entries(), asked.size, report)
-    if problems or extra:
-        if replace:
-            return None
-        first = problems[0].path if problems else extra[0]
-        raise PathRefused(
-            f"{str(target)!r} exists and is not {link_name(record)}: {first!r} differs, for one",
-            next="Nothing in it was changed. Choose another folder with -o, or put the release in its "
-            "place with --replace; `integrity repair` mends a damaged one.",
-            evidence={"path": first},
-        )
-    session.remembered.keep(target, record.manifest, stats)
-    return Got(VERIFIED, target, header, record, asked.files, asked.size, asked.size, 0)
+    record, size = asked.record, asked.size
+    verdict = UNCHANGED
+    if not session.remembered.matches(target, record.manifest, _stats(target, asked.entries())):
+        problems, extra, stats = compare(target, asked.entries(), size, report)
+        if problems or extra:
+            if replace:
+                return None
+            first = problems[0].path if problems else extra[0]
+            raise PathRefused(
+                f"{str(target)!r} exists and is not {link_name(record)}: {first!r} differs, for one",
+                next="Nothing in it was changed. Choose another folder with -o, or put the release in "
+                "its place with --replace; `integrity repair` mends a damaged one.",
+                evidence={"path": first},
+            )
+        session.remembered.keep(target, record.manifest, stats)
+        verdict = VERIFIED
+    return Got(verdict, target, asked.header, record, asked.files, size, size, 0)
 
 
 def is_as_it_was(session: Session, target: Path) -> bool:

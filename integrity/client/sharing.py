@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from integrity.client.manifests import ManifestFile
@@ -15,50 +16,62 @@ from integrity.verifier.record import Record
 
 
 class Share:
-    """One release in this home's store, whose files stand where they are downloaded to.
+    """What this home's store says of the folder ``place`` while a release is downloaded there.
 
     Nothing is noted piece by piece: whoever reads a block out of the store hashes it first, and what
     has not arrived is as good as absent. What keeps a home from offering something is a warning.
     """
 
-    def __init__(self, session: Session, warnings: list[str]) -> None:
+    def __init__(self, session: Session, place: Path, warnings: list[str]) -> None:
         self._session = session
+        self._place = _stored(place)
         self._warnings = warnings
-        self._manifest: bytes | None = None
 
     def offer(
-        self,
-        file: ManifestFile,
-        entries: Iterable[FileEntry],
-        header: Header,
-        record: Record,
-        folder: Path,
+        self, file: ManifestFile, entries: Iterable[FileEntry], header: Header, record: Record
     ) -> None:
-        """Have these files served from ``folder``, as far as they are there. A release that this home
+        """Have these files served from the folder, as far as they are there. A release that this home
         serves already, from wherever, is left as it is.
         """
-        base = os.fsencode(os.path.realpath(folder))
-        try:
-            with Store(self._session.home.store) as store:
-                if any(known.manifest == record.manifest for known in store.releases()):
-                    return
-                files = ((entry, base + b"/" + entry.path.encode()) for entry in entries)
-                store.add_release(
-                    header, record.chain_id, record.manifest, base, files, file.nodes()
-                )
-            self._manifest = record.manifest
-        except StoreError as error:
-            self._warn(error)
+        with self._warned(), Store(self._session.home.store) as store:
+            if any(known.manifest == record.manifest for known in store.releases()):
+                return
+            base = self._place
+            files = ((entry, base + b"/" + entry.path.encode()) for entry in entries)
+            store.add_release(header, record.chain_id, record.manifest, base, files, file.nodes())
 
-    def moved(self, folder: Path) -> None:
-        """What was offered stands in this folder now."""
-        if self._manifest is None:
+    def moved(self, manifest: bytes, folder: Path) -> None:
+        """What was offered from the folder, by this run or one before it, stands in another one now."""
+
+        def move(store: Store, known: bytes) -> None:
+            if known == manifest:
+                store.move_release(known, _stored(folder))
+            else:  # of an earlier release, whose download was never finished
+                store.remove_release(known)
+
+        self._each(move)
+
+    def withdraw(self) -> None:
+        """Offer nothing more of what is in the folder."""
+        self._each(Store.remove_release)
+
+    def _each(self, do: Callable[[Store, bytes], None]) -> None:
+        """Do something with the manifest of every release that is offered from the folder."""
+        if not self._session.home.store.is_file():
             return
-        try:
-            with Store(self._session.home.store) as store:
-                store.move_release(self._manifest, os.fsencode(os.path.realpath(folder)))
-        except StoreError as error:
-            self._warn(error)
+        with self._warned(), Store(self._session.home.store) as store:
+            for known in store.releases():
+                if known.folder == self._place:
+                    do(store, known.manifest)
 
-    def _warn(self, error: StoreError) -> None:
-        self._warnings.append(f"this home does not offer the release: {error.message}")
+    @contextlib.contextmanager
+    def _warned(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreError as error:
+            self._warnings.append(f"this home does not offer the release: {error.message}")
+
+
+def _stored(folder: Path) -> bytes:
+    """A folder as the store names it."""
+    return os.fsencode(os.path.realpath(folder))

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -172,3 +173,21 @@ def test_a_chain_start_interrupted_leaves_no_chain_or_a_whole_one(user: User) ->
         assert user.ok("chain", "start", "--json").json()["running"]
     finally:
         user.ok("chain", "stop")
+
+
+def test_a_program_interrupted_while_it_is_read_in_ends_without_a_traceback() -> None:
+    program = """
+import sys
+from integrity_cli.start import main
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+main()
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=False, capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")

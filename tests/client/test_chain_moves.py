@@ -15,6 +15,7 @@ from integrity.errors import ReleaseNotFound, Revoked
 from integrity.home import Home
 from integrity.ports import MANIFEST, Order, Source
 from integrity.sources.gateway import GatewaySource
+from integrity.store.database import Store
 from integrity.testing.serving import ServedHome
 from tests.chain.anvils import Anvil, with_registry
 from tests.chain.conftest import MakeAnvil, bare_anvil, lying_rpc
@@ -112,7 +113,9 @@ def test_a_release_revoked_meanwhile_is_not_verified(
         anvil.mine(5)
 
     with pytest.raises(Revoked) as caught:
-        get(reader, first.link, tmp_path / "out", sources=[Meanwhile(source, revoke)])
+        get(reader, first.link, tmp_path / "out", sources=[Meanwhile(source, revoke)], share=True)
+    with Store(reader.home.store) as store:
+        assert not store.releases(), "nor offered to anybody"
     assert "out.part" in caught.value.next
     assert not (tmp_path / "out").exists()
     assert tree_of(tmp_path / "out.part").items() >= PART.items()

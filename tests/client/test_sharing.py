@@ -82,6 +82,23 @@ def test_a_running_server_offers_what_has_arrived_piece_by_piece(
         assert offers(served, digest)
 
 
+@pytest.mark.parametrize("still", [True, False])
+def test_a_download_that_goes_on_later_is_offered_from_where_it_ends(
+    pieces: Release, reader: Session, served: str, tmp_path: Path, still: bool
+) -> None:
+    wanted, out = digests(pieces), tmp_path / "out"
+    some = dict(list(pieces.blocks.items()))
+    del some[wanted[3]]
+    with pytest.raises(SourcesUnavailable):
+        get(reader, pieces.link, out, sources=[MemorySource(some)], share=True)
+    assert offers(served, wanted[2])
+    assert not offers(served, wanted[3])
+    get(reader, pieces.link, out, sources=[MemorySource(pieces.blocks)], share=still)
+    assert all(offers(served, digest) for digest in wanted)
+    with Store(reader.home.store) as store:
+        assert [os.fsdecode(known.folder) for known in store.releases()] == [os.path.realpath(out)]
+
+
 def test_somebody_else_gets_all_of_it_from_who_shares(
     mixed: Release, reader_of: ReaderOf, tmp_path: Path
 ) -> None:

@@ -75,7 +75,8 @@ def stop(*, as_json: Json = False) -> None:
     ran = chain.running
     status = chain.stop()
     if ran and not as_json:
-        output.say("stopped the development chain; its state is kept")
+        place = output.place(session().home.chain)
+        output.say(f"stopped the development chain; its state is kept in {place}")
     else:
         _tell(status, as_json=as_json)
 
