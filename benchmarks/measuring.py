@@ -100,8 +100,13 @@ def seconds(sample: Sample) -> str:
 
 
 def speed(size: int) -> Show:
-    """GB/s for a run that handled ``size`` bytes."""
-    return lambda sample: f"{size / sample.seconds / 1e9:.2f} GB/s"
+    """GB/s, or MB/s, for a run that handled ``size`` bytes."""
+
+    def show(sample: Sample) -> str:
+        rate = size / sample.seconds
+        return f"{rate / 1e9:.2f} GB/s" if rate >= 1e8 else f"{rate / 1e6:.1f} MB/s"
+
+    return show
 
 
 def compared(

@@ -39,6 +39,8 @@ from integrity.ports import MANIFEST, ManifestHolder, Piece
 from integrity.verifier.content import manifest_digest, step6_manifest
 
 _WHAT = "the manifest"
+_HELD = 8 << 20
+"""Bytes of a manifest up to which its files are held in memory, as they are gone through more than once."""
 
 
 class ManifestFile:
@@ -47,6 +49,7 @@ class ManifestFile:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._folder = TemporaryFolder(session.home.scratch_folder())
+        self._held: list[FileEntry] | None = None
 
     def __enter__(self) -> ManifestFile:
         self._folder.__enter__()
@@ -176,6 +179,7 @@ class ManifestFile:
 
     def check(self, digest: bytes, names: tuple[str, str, str] | None) -> Header:
         """Step 6 against a digest; see :func:`integrity.verifier.content.step6_manifest`."""
+        self._held = None
         with TemporaryScratch(self._folder.path) as scratch:
             return step6_manifest(self.chunks, digest, scratch, names)
 
@@ -192,6 +196,7 @@ class ManifestFile:
 
     def check_alone(self) -> Header:
         """The manifest against itself, with no record to hold it against."""
+        self._held = None
         with TemporaryScratch(self._folder.path) as scratch:
             return check_manifest(self.chunks(), scratch)
 
@@ -204,7 +209,9 @@ class ManifestFile:
 
     def entries(self) -> Iterator[FileEntry]:
         """The files, once it was checked."""
-        return iter_files(self.chunks())
+        if self._held is None and self.path.stat().st_size <= _HELD:
+            self._held = list(iter_files(self.chunks()))
+        return iter_files(self.chunks()) if self._held is None else iter(self._held)
 
 
 class _Kept:
