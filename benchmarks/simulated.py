@@ -28,6 +28,7 @@ class Zeros:
     name = "zeros"
     connections = 4
     is_local = False
+    may_gain = False
 
     def fetch(self, order: Order) -> None:
         for piece in order.pieces:

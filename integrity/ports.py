@@ -212,6 +212,11 @@ class Source(Protocol):
         """
         ...
 
+    @property
+    def may_gain(self) -> bool:
+        """Whether it may have later what it has not got now, as who downloads the release, too."""
+        ...
+
     def fetch(self, order: Order) -> None:
         """Fetch the order's pieces, as far as they are wanted still, and give each one to it.
 

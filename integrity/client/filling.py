@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from integrity.client.meter import Meter
 from integrity.client.receiving import Entries, Receiver
 from integrity.core.cid import Cid
+from integrity.core.manifest import FileEntry
 from integrity.disk.remembered import Stats
 from integrity.disk.safetree import SafeTree
 from integrity.fetch.engine import Fetcher
-from integrity.fetch.plan import batches
+from integrity.fetch.plan import Lack, batches
+from integrity.fetch.scheduler import Batch
 from integrity.fetch.tallies import failure
 from integrity.ports import FileHolder, Report
 
@@ -38,8 +42,10 @@ def fill(
     report: Report | None,
     *,
     clear: bool,
+    release: Entries | None = None,
 ) -> Filled:
-    """Fetch into a folder whatever of these files, of ``size`` bytes in all, is not right in it.
+    """Fetch into a folder whatever of these files, of ``size`` bytes in all, is not right in it. All the
+    release's files are ``release``, if these are only some.
 
     ``clear`` takes away what does not belong there, and takes files that can be had at no cost before
     they are checked: it is for a folder that is nobody's yet. Raises SourcesLied, SourcesUnavailable,
@@ -52,7 +58,8 @@ def fill(
         extra = receiver.scan(report, clear=clear)
         before, present = _given(fetcher), receiver.bytes
         meter = Meter(fetcher, report, lambda: receiver.bytes, size)
-        fetcher.run(lambda: batches(receiver.lacks(), content), receiver, meter.look)
+        plan = partial(_planned, receiver, release, content)
+        fetcher.run(plan, receiver, meter.look)
         missing = fetcher.missing
         if missing is not None:
             what = f"pieces are missing, {missing.path!r} piece {missing.index} for one"
@@ -60,6 +67,25 @@ def fill(
         meter.finish()
         stats = receiver.complete()
         return Filled(stats, extra, present, _given(fetcher) - before, receiver.bytes - present)
+
+
+def _planned(receiver: Receiver, release: Entries | None, content: Cid) -> Iterator[Batch]:
+    """The batches of what is missing. What else a folder of the release has counts too: it decides
+    whether all of the folder is asked for.
+    """
+    lacks = receiver.lacks()
+    return batches(lacks if release is None else _among(lacks, release()), content)
+
+
+def _among(lacks: Iterator[Lack], release: Iterator[FileEntry]) -> Iterator[Lack]:
+    """The same, and between them the files that are not asked for, of which nothing is missing."""
+    lack = next(lacks, None)
+    for entry in release:
+        if lack is not None and lack.entry.path == entry.path:
+            yield lack
+            lack = next(lacks, None)
+        else:
+            yield Lack(entry, 0, [])
 
 
 def _given(fetcher: Fetcher) -> int:

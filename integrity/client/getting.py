@@ -100,7 +100,7 @@ def get(
                 asked.offer(Share(session, target, there.warnings))
             return there
         got = _download(session, link, target, asked, fetcher, report, share=share, replace=stands)
-        if only.is_all and sidecar:
+        if sidecar:
             write_sidecar(target, file.chunks(), got.warnings)
         return got
 
@@ -120,6 +120,10 @@ class _Asked:
     def entries(self) -> Iterator[FileEntry]:
         return self._only.of(self._file.entries())
 
+    def release(self) -> Iterator[FileEntry]:
+        """All of them, whatever is asked for."""
+        return self._file.entries()
+
     def offer(self, share: Share) -> None:
         share.offer(self._file, self.entries(), self.header, self.record)
 
@@ -137,7 +141,16 @@ def _download(
         if share:
             asked.offer(offered)
         content = asked.header.content
-        filled = fill(staging.tree, asked.entries, content, asked.size, fetcher, report, clear=True)
+        filled = fill(
+            staging.tree,
+            asked.entries,
+            content,
+            asked.size,
+            fetcher,
+            report,
+            clear=True,
+            release=None if asked.is_all else asked.release,
+        )
         try:
             kept = repr(str(staging.tree.parent))
             record = still_stands(session, link, asked.record, kept, staging.warnings)
@@ -186,8 +199,11 @@ def _already(
             if replace:
                 return None
             first = problems[0].path if problems else extra[0]
+            what = "differs" if problems else "is too many"
+            if problems and problems[0].reason == "missing":
+                what = "is missing"
             raise PathRefused(
-                f"{str(target)!r} exists and is not {link_name(record)}: {first!r} differs, for one",
+                f"{str(target)!r} exists and is not {link_name(record)}: {first!r} {what}, for one",
                 next="Nothing in it was changed. Choose another folder with -o, or put the release in "
                 "its place with --replace; `integrity repair` mends a damaged one.",
                 evidence={"path": first},

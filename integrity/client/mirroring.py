@@ -14,7 +14,7 @@ from integrity.client.resolving import history
 from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.disk.sidecars import sidecar_path
-from integrity.errors import IntegrityError
+from integrity.errors import DiskError, IntegrityError, UsageError
 from integrity.fetch.engine import Terms
 from integrity.ports import Report, Source
 from integrity.store.database import Store
@@ -53,6 +53,7 @@ class Mirror:
         """Look once at every package. What fails is told, and tried again the next time."""
         for link in self.links:
             try:
+                self._check_alone(link)
                 wanted = self._wanted(link)
             except IntegrityError as error:
                 tell(Event(FAILED, link, self.folder, error))
@@ -80,7 +81,7 @@ class Mirror:
         if self._has(link, place):
             return
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
+            _make(place.parent)
             get(
                 self.session, link, place, sources=self.sources, terms=self.terms, share=True,
                 report=report,
@@ -96,9 +97,26 @@ class Mirror:
             return False
         return any(known.version == link.version for known in self._offered(link, place.parent))
 
+    def _check_alone(self, link: Link) -> None:
+        """A home offers a release from one place: two mirrors of a package would never agree. Raises
+        UsageError.
+        """
+        if not self.session.home.store.exists():
+            return
+        for known in self._offered(link, Path("/")):
+            place = Path(os.fsdecode(known.folder))
+            names = (link.publisher, f"{known.package}-{known.version}")
+            base = place.parent.parent
+            if place.parts[-2:] == names and place.is_dir() and not _same(base, self.folder):
+                raise UsageError(
+                    f"this home mirrors {link.package} in {str(base)!r} already",
+                    next=f"Mirror it there (--folder {base}). To move it, stop the mirror and move that "
+                    "folder; or set INTEGRITY_HOME to another home.",
+                )
+
     def _offered(self, link: Link, folder: Path) -> list[StoredRelease]:
         """What this home offers of a package from below a folder."""
-        base = os.fsencode(os.path.realpath(folder)) + b"/"
+        base = os.fsencode(os.path.realpath(folder)).rstrip(b"/") + b"/"
         with Store(self.session.home.store) as store:
             return [
                 known
@@ -124,3 +142,17 @@ class Mirror:
                 with contextlib.suppress(OSError):
                     sidecar_path(place).unlink()
             tell(Event(DROPPED if mine else LEFT, gone, place))
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiskError(
+            f"cannot make the folder {str(folder)!r}: {error.strerror or error}",
+            next="Name another one with --folder, or mend what is in the way.",
+        ) from error
+
+
+def _same(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)

@@ -14,6 +14,7 @@ from integrity.core.links import Link
 from integrity.core.manifest import Header
 from integrity.disk.durable import make_durable
 from integrity.disk.safetree import write_refused
+from integrity.disk.sidecars import write_sidecar
 from integrity.disk.staging import Staging
 from integrity.errors import UsageError
 from integrity.fetch.engine import Fetcher, Terms
@@ -35,6 +36,7 @@ class Repaired:
     bytes: int
     extra: list[str] = field(default_factory=list)
     sources: Sequence[SourceTally] = ()
+    warnings: list[str] = field(default_factory=list)
 
 
 def repair(
@@ -47,7 +49,7 @@ def repair(
     report: Report | None = None,
 ) -> Repaired:
     """Make the folder what the link's record says. Only what is wrong is written, each piece after it
-    was checked, so that whatever happens nothing that was right is lost.
+    was checked, so that whatever happens nothing that was right is lost. The manifest is put beside it.
 
     Raises what resolving raises, UsageError when there is no folder, Locked, SourcesLied,
     SourcesUnavailable, UnsafePath or DiskError.
@@ -64,6 +66,8 @@ def repair(
         except OSError as error:
             raise write_refused(path, error) from error
         session.remembered.keep(path, record.manifest, filled.stats)
+        warnings: list[str] = []
+        write_sidecar(path, file.chunks(), warnings)
     return Repaired(
-        path, header, record, filled.pieces, filled.bytes, filled.extra, fetcher.tallies
+        path, header, record, filled.pieces, filled.bytes, filled.extra, fetcher.tallies, warnings
     )

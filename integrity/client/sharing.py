@@ -31,11 +31,14 @@ class Share:
         self, file: ManifestFile, entries: Iterable[FileEntry], header: Header, record: Record
     ) -> None:
         """Have these files served from the folder, as far as they are there. A release that this home
-        serves already, from wherever, is left as it is.
+        serves already, from wherever it still stands, is left as it is.
         """
         with self._warned(), Store(self._session.home.store) as store:
-            if any(known.manifest == record.manifest for known in store.releases()):
-                return
+            for known in store.releases():
+                if known.manifest == record.manifest:
+                    if not os.path.isdir(known.folder):  # somebody moved it
+                        store.move_release(known.manifest, self._place)
+                    return
             base = self._place
             files = ((entry, base + b"/" + entry.path.encode()) for entry in entries)
             store.add_release(header, record.chain_id, record.manifest, base, files, file.nodes())

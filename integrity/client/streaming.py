@@ -102,7 +102,9 @@ def _stream(fetcher: Fetcher, entry: FileEntry, wanted: range) -> Iterator[memor
             data = queue.take(index)
             if data is None:
                 done.result()
-                raise failure(fetcher.tallies, f"{entry.path!r} piece {index} is missing")
+                error = failure(fetcher.tallies, f"{entry.path!r} piece {index} is missing")
+                error.next = "Name another source with --from; nothing of the file is kept."
+                raise error
             start = index * PIECE_SIZE
             yield memoryview(data)[max(0, wanted.start - start) : wanted.stop - start]
     finally:

@@ -31,11 +31,15 @@ class Policy:
 
     After a failure a source is left alone for ``pause``, twice as long after each further one, up to
     ``longest``, every time by chance up to half as much more or less. After ``tries`` failures in a
-    row, or when it has given nothing and lacked ``lacks`` pieces, it is asked again every ``longest``
-    for as long as others go on. An order is for ``order`` of work.
+    row, ``more_tries`` if it has given something before, or when it has given nothing and lacked
+    ``lacks`` pieces, it is asked again every ``longest`` for as long as others go on. A source that
+    has given something, and may gain more, is asked for what it lacked again, up to ``rounds`` times in
+    a row that bring nothing. An order is for ``order`` of work.
     """
 
     tries: int = 5
+    more_tries: int = 8
+    rounds: int = 6
     pause: float = 0.25
     longest: float = 30.0
     lacks: int = 8
@@ -63,6 +67,8 @@ class Lane:
     lacking: int = 0
     retry_at: float = 0.0
     speed: float = 0.0
+    rounds: int = 0
+    again_at: float | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -113,6 +119,7 @@ class Scheduler:
             return None
         if now >= lane.retry_at and self._has_room(lane):
             batch = self._from_pool(lane) or self._from_stream(lane) or self._taken_over(lane, now)
+            batch = batch or self._asked_again(lane, now)
             if batch is not None:
                 return self._begin(lane, batch, now)
         if self._is_finished() or self._is_hopeless():
@@ -206,6 +213,28 @@ class Scheduler:
         flight.left.update((piece.number, piece) for piece in pieces)
         return pieces
 
+    def _asked_again(self, lane: Lane, now: float) -> Batch | None:
+        """What the source lacked, if it may have got it meanwhile."""
+        if not self._may_ask_again(lane):
+            return None
+        if lane.again_at is None:
+            lane.again_at = now + self._pause_after(lane.rounds)
+        if now < lane.again_at:
+            return None
+        lane.rounds += 1
+        lane.again_at = None
+        for who in self._lacked.values():
+            who.discard(id(lane))
+        return self._from_pool(lane)
+
+    def _may_ask_again(self, lane: Lane) -> bool:
+        return (
+            lane.tally.source.may_gain
+            and lane.tally.pieces > 0
+            and lane.rounds < self.policy.rounds
+            and bool(self._pool)
+        )
+
     # --- helping others out --------------------------------------------------------------------
 
     def _taken_over(self, lane: Lane, now: float) -> Batch | None:
@@ -267,7 +296,7 @@ class Scheduler:
             other.left.pop(piece.number, None)
         self._lacked.pop(piece.number, None)
         lane = flight.lane
-        lane.failures = lane.lacking = 0
+        lane.failures = lane.lacking = lane.rounds = 0
         flight.latest = now
         flight.bytes += piece.room
         return True
@@ -278,7 +307,8 @@ class Scheduler:
             return
         lane = flight.lane
         lane.lacking += 1
-        if lane.lacking >= self.policy.lacks:
+        gives = lane.tally.pieces > 0 or lane.tally.source.is_local
+        if lane.lacking >= self.policy.lacks and not gives:
             over = lane.lacking - self.policy.lacks
             lane.retry_at = now + self._pause_after(over)
         self._lacked.setdefault(piece.number, set()).add(id(lane))
@@ -288,9 +318,13 @@ class Scheduler:
         """The source failed as a whole; its order is given out again by :meth:`land`."""
         lane = flight.lane
         lane.failures += 1
-        lane.retry_at = now + self._pause_after(min(lane.failures, self.policy.tries) - 1)
-        if lane.failures >= self.policy.tries:
+        tries = self._tries(lane)
+        lane.retry_at = now + self._pause_after(min(lane.failures, tries) - 1)
+        if lane.failures >= tries:
             lane.retry_at = now + self.policy.longest
+
+    def _tries(self, lane: Lane) -> int:
+        return self.policy.more_tries if lane.tally.pieces else self.policy.tries
 
     def _pause_after(self, failures: int) -> float:
         pause = min(self.policy.longest, self.policy.pause * 2.0 ** min(failures, 30))
@@ -336,10 +370,12 @@ class Scheduler:
         return not self._awaited() and not any(map(self._could_go_on, self.lanes))
 
     def _could_go_on(self, lane: Lane) -> bool:
-        if lane.tally.lie is not None or lane.failures >= self.policy.tries:
+        if lane.tally.lie is not None or lane.failures >= self._tries(lane):
             return False
         if not lane.tally.pieces and lane.lacking >= self.policy.lacks:
             return False
+        if self._may_ask_again(lane):
+            return True
         lacked = (self._lacked.get(batch.pieces[0].number, ()) for batch in self._pool)
         return any(id(lane) not in who for who in lacked) or self._may_go_on()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -70,4 +71,6 @@ def reason_of(error: Exception) -> str:
         return "no connection in time"
     if isinstance(inner, urllib3.exceptions.ReadTimeoutError):
         return "no answer in time"
+    if isinstance(inner, http.client.IncompleteRead | urllib3.exceptions.IncompleteRead):
+        return "hung up in the middle of an answer"
     return f"{type(inner).__name__}: {str(inner)[:_SHOWN]}"

@@ -15,6 +15,7 @@ class Blockwise:
     name: str
     connections = 4
     is_local = False
+    may_gain = True
 
     def read(self, digest: bytes, buffer: memoryview) -> int:
         """Put the block of this SHA-256 into the buffer -> its length in bytes.

@@ -28,6 +28,7 @@ class FolderSource:
     """Safe to use from several threads. Its bytes are no lie, whatever they are: it is one's own."""
 
     is_local = True
+    may_gain = False
     connections = 2
 
     def __init__(self, folder: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from integrity.errors import SourceError
 from integrity.ports import MANIFEST, Order, Piece
@@ -24,6 +24,7 @@ class MirrorSource:
     """One folder on a server; safe to use from several threads, which get a connection each."""
 
     is_local = False
+    may_gain = False
 
     def __init__(self, url: str, connections: int = 4) -> None:
         self._server = HttpServer(url, connections)
@@ -36,6 +37,8 @@ class MirrorSource:
 
     def manifest(self) -> Iterator[bytes]:
         """The file beside the folder, whatever it is; nothing when there is none. Raises SourceError."""
+        if not urlsplit(self.name).path:  # a whole server: there is nothing beside it
+            return
         buffer = memoryview(bytearray(_PORTION))
         with self._server.asked(".integrity") as answer:
             if answer.status in _ABSENT:

@@ -15,6 +15,7 @@ class StoreSource(Blockwise):
 
     connections = 2
     is_local = True
+    may_gain = False
 
     def __init__(self, path: Path) -> None:
         self.name = "store"

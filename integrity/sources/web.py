@@ -18,6 +18,7 @@ class WebSource:
     """Finds out with the first request. Safe to use from several threads."""
 
     is_local = False
+    may_gain = True
 
     def __init__(self, url: str, connections: int = 4) -> None:
         self._probe = HttpServer(url, 1)

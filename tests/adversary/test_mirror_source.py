@@ -63,6 +63,14 @@ def test_every_file_is_got_whole(ranged: RangedFiles) -> None:
     }
 
 
+def test_beside_a_whole_server_there_is_no_manifest(ranged: RangedFiles) -> None:
+    """Else another host would be asked: the one whose name goes on with .integrity."""
+    for url in (ranged.url, f"{ranged.url}/"):
+        with closing(MirrorSource(url)) as source:
+            assert list(source.manifest()) == []
+    assert ranged.asked == []
+
+
 def test_pieces_that_follow_one_another_are_one_range(ranged: RangedFiles) -> None:
     with closing(MirrorSource(f"{ranged.url}/tool-1")) as source:
         order = FileOrder({"large": LARGE}, {"large": [1, 2, 4, 5]}).give_to(source)

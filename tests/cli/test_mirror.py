@@ -83,15 +83,24 @@ def test_a_mirror_follows_a_package_and_goes_on_after_a_restart(
 
 def test_once_looks_once_and_says_what_failed(release: Release, reader: User) -> None:
     known = ("--folder", "once", "--publisher", release.address, "--once")
-    fine = reader.ok("mirror", release.link, *known, "--from", release.url)
-    assert fine.text == f"fetched  {release.link}\n"
-    assert reader.ok("mirror", release.link, *known, "--from", release.url).text == ""
-    dead = reader.run(
-        "mirror", release.link, "--folder", "other", *known[2:], "--from", "http://127.0.0.1:9"
-    )
+    dead = reader.run("mirror", release.link, *known, "--from", "http://127.0.0.1:9")
     assert dead.code == 3
     assert dead.text == f"failed  {release.link}\n"
     assert "cannot connect" in dead.errors
+    fine = reader.ok("mirror", release.link, *known, "--from", release.url)
+    assert fine.text == f"fetched  {release.link}\n"
+    assert reader.ok("mirror", release.link, *known, "--from", release.url).text == ""
+
+
+def test_a_mirror_below_a_file_is_refused_in_words(release: Release, reader: User) -> None:
+    (reader.place / "file").touch()
+    below = reader.run(
+        "mirror", release.link, "--folder", "file", "--publisher", release.address, "--once",
+        "--from", release.url,
+    )  # fmt: skip
+    assert below.code == 3
+    assert "cannot make the folder" in below.errors
+    assert "Traceback" not in below.errors
 
 
 def test_a_mirror_without_a_source_or_links_is_refused(release: Release, reader: User) -> None:

@@ -33,6 +33,7 @@ class Meanwhile:
     """Another source, before whose first piece of a file something happens."""
 
     is_local = False
+    may_gain = False
     connections = 1
 
     def __init__(self, source: Source, happens: Callable[[], object]) -> None:

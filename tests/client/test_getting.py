@@ -15,6 +15,7 @@ from integrity.client.publishing import publish
 from integrity.client.session import Session
 from integrity.client.verifying import verify
 from integrity.core.links import Link
+from integrity.core.selection import Selection
 from integrity.errors import (
     DiskError,
     PathRefused,
@@ -366,3 +367,22 @@ def test_a_file_changed_right_after_it_was_got_is_not_unchanged(
     os.utime(out / "README", ns=(info.st_atime_ns, info.st_mtime_ns))
     with pytest.raises(PathRefused, match="README"):
         get(reader, mixed.link, out, sources=[GatewaySource(mixed.url)])
+
+
+def test_some_files_of_a_folder_are_fetched_without_blaming_who_has_all(
+    published: Publish, reader_of: ReaderOf, tmp_path: Path
+) -> None:
+    """A CAR of the whole would be many times what is wanted."""
+    files = {f"docs/{n}": b"%d" % n for n in range(40)} | {"large": pattern(5 * MIB)}
+    release = published("some", files)
+    only = Selection(["docs/**"])
+    for name, asked in (("part", only), ("whole", Selection())):
+        got = get(
+            reader_of(release.link), release.link, tmp_path / name,
+            sources=[GatewaySource(release.url)], only=asked,
+        )  # fmt: skip
+        assert (got.sources[0].failures, got.sources[0].causes) == (0, [])
+        assert (tmp_path / f"{name}.integrity").is_file()
+    assert sorted(tree_of(tmp_path / "part")) == sorted(path for path in files if path != "large")
+    reader = reader_of(release.link)
+    assert verify(reader, tmp_path / "part", release.link, only=only).verdict == "verified"

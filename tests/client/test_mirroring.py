@@ -103,6 +103,26 @@ def test_a_link_with_a_version_is_that_release_for_ever(
     assert look(mirror) == []
 
 
+def test_a_home_mirrors_a_package_in_one_folder_which_may_be_moved(
+    package: Package, reader_of: ReaderOf, upstream: GatewaySource, tmp_path: Path
+) -> None:
+    link = package.release("1.0.0")
+    reader = reader_of(link)
+    follow(reader, link, tmp_path / "one", upstream)
+    mirror = Mirror(reader, [link], tmp_path / "two", 2, [upstream], AT_ONCE)
+    told: list[Event] = []
+    mirror.round(told.append)
+    assert [event.what for event in told] == ["failed"]
+    assert "already" in str(told[0].error)
+    assert not (tmp_path / "two").exists()
+    (tmp_path / "one").rename(tmp_path / "two")
+    assert look(mirror) == ["fetched 1.0.0"]
+    assert look(mirror) == []
+    with ServedHome(reader.home) as served:
+        path = f"/ipfs/{raw_cid(package.piece('1.0.0'))}?format=raw"
+        assert ask(served.url, path).status == 200
+
+
 def test_what_somebody_changed_is_offered_no_more_and_stays(
     package: Package, reader_of: ReaderOf, upstream: GatewaySource, tmp_path: Path
 ) -> None:

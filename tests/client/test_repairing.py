@@ -94,6 +94,16 @@ def test_threat_36_exactly_what_is_damaged_is_fetched(
     assert not copy.with_name("copy.part").exists()
 
 
+def test_the_manifest_stands_beside_what_was_repaired(
+    mixed: Release, reader: Session, copy: Path
+) -> None:
+    sidecar = copy.with_name("copy.integrity")
+    sidecar.unlink(missing_ok=True)
+    repair(reader, copy, mixed.link, sources=[MemorySource(mixed.blocks)], terms=AT_ONCE)
+    assert sha256(sidecar.read_bytes()) == mixed.published.manifest
+    assert verify(reader, copy, mixed.link).verdict == "verified"
+
+
 def test_when_nobody_has_it_what_is_right_stays_and_the_next_run_goes_on(
     mixed: Release, reader: Session, copy: Path
 ) -> None:

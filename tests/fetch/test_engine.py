@@ -19,6 +19,7 @@ from integrity.fetch.engine import Fetcher
 from integrity.fetch.scheduler import Batch
 from integrity.fetch.tallies import failure
 from integrity.ports import Piece
+from integrity.sources.blockwise import NotHere
 from tests.adversary.sources import (
     AT_ONCE,
     LIES,
@@ -79,6 +80,47 @@ def test_several_sources_share_what_one_of_them_has_not_got() -> None:
     sources = MemorySource(dict(blocks[:7])), MemorySource(dict(blocks[3:]))
     assert fetch(wanted, *sources).missing is None
     assert wanted.complete
+
+
+class Downloading(MemorySource):
+    """Somebody who has not got all of it yet: a block more with each that it is asked for in vain."""
+
+    later: dict[bytes, bytes]
+
+    def read(self, digest: bytes, buffer: memoryview) -> int:
+        try:
+            return super().read(digest, buffer)
+        except NotHere:
+            if self.later:
+                arrived = min(self.later, key=list(self.later).index)
+                self.blocks[arrived] = self.later.pop(arrived)
+            raise
+
+
+@pytest.mark.parametrize("first", [1, 20])
+def test_who_is_still_downloading_is_asked_again_for_what_it_lacked(first: int) -> None:
+    wanted = Wanted(pieces(40))
+    blocks = list(wanted.blocks.items())
+    source = Downloading(dict(blocks[:first]))
+    source.later = dict(reversed(blocks[first:]))
+    assert fetch(wanted, source).missing is None
+    assert wanted.complete
+
+
+def test_who_gains_nothing_more_is_asked_again_only_so_often() -> None:
+    wanted = Wanted(pieces(40))
+    blocks = list(wanted.blocks.items())
+    source = MemorySource(dict(blocks[:20]))
+    assert fetch(wanted, source).missing is not None
+    assert max(map(source.asked.count, source.asked)) == 1 + AT_ONCE.policy.rounds
+
+
+def test_what_cannot_gain_anything_is_asked_once() -> None:
+    wanted = Wanted(pieces(40))
+    source = MemorySource(dict(list(wanted.blocks.items())[:20]))
+    source.may_gain = False
+    assert fetch(wanted, source).missing is not None
+    assert max(map(source.asked.count, source.asked)) == 1
 
 
 def test_what_is_at_hand_is_not_fetched() -> None:

@@ -132,18 +132,23 @@ def test_a_source_that_was_given_up_is_asked_again_as_long_as_others_go_on() -> 
     assert going.left
 
 
-def test_when_all_are_given_up_it_is_over_and_says_what_is_missing() -> None:
+@pytest.mark.parametrize(("given", "tries"), [(0, POLICY.tries), (4, POLICY.more_tries)])
+def test_when_all_are_given_up_it_is_over_and_says_what_is_missing(given: int, tries: int) -> None:
+    """Who has given something before is waited for longer: it may only have been started anew."""
     who = lane()
     made = scheduler([who], 10)
-    deliver(made, order(made, who), 0)
+    if given:
+        deliver(made, order(made, who), 0)
     now = 0.0
-    for _ in range(POLICY.tries):
+    for left in reversed(range(tries)):
         fail(made, who, now)
         now = who.retry_at
+        if left:
+            assert made.next(who, now - 1e-6) is not None
     assert made.next(who, now - POLICY.longest) is None
     missing = made.first_missing()
     assert missing is not None
-    assert missing.number == 4
+    assert missing.number == given
 
 
 def test_who_has_nothing_to_do_takes_over_half_of_what_another_has_left() -> None:

@@ -96,6 +96,10 @@ def get(
             raise UsageError("--file goes with neither --only, --replace nor --json")
         _stream(link, file, span, target, sources, ipfs_api, (rpc, publisher), (limit, limit_each))
         return
+    if str(target) == "-":
+        raise UsageError(
+            "- is stdout, and a release is a folder", next="Name one file with --file."
+        )
     if span is not None:
         raise UsageError("--range is of one file", next="Name it with --file.")
     selection, how = Selection(only), terms(limit, limit_each)
@@ -243,6 +247,8 @@ def repair(
     if as_json:
         output.emit(_repaired(result))
         return
+    for warning in result.warnings:
+        output.note(f"warning: {warning}")
     mended = f"{output.number(result.pieces, 'piece')} mended, {output.size(result.bytes)}"
     output.say(
         f"verified  {output.place(result.path)}",
@@ -264,5 +270,6 @@ def _repaired(result: Repaired) -> dict[str, Any]:
         "bytes": result.bytes,
         "sources": _sources(result.sources),
         "extra": result.extra,
+        "warnings": result.warnings,
         **record_value(result.record),
     }
