@@ -22,11 +22,13 @@ from integrity.ports import FileHolder, Report
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """The files' stats, the paths of files that are too many, the bytes that were right before any
-    source was asked, and what was put right.
+    """The files' stats now, and those from before they were hashed (None unless all were right); the
+    paths of files that are too many; the bytes that were right before any source was asked; what was
+    put right.
     """
 
     stats: Stats
+    before: Stats | None
     extra: list[str]
     present: int
     pieces: int
@@ -56,7 +58,7 @@ def fill(
             sources = [tally.source for tally in fetcher.tallies]
             receiver.clone_from([source for source in sources if isinstance(source, FileHolder)])
         extra = receiver.scan(report, clear=clear)
-        before, present = _given(fetcher), receiver.bytes
+        had, present = _given(fetcher), receiver.bytes
         meter = Meter(fetcher, report, lambda: receiver.bytes, size)
         plan = partial(_planned, receiver, release, content)
         fetcher.run(plan, receiver, meter.look)
@@ -66,7 +68,14 @@ def fill(
             raise failure(fetcher.tallies, what)
         meter.finish()
         stats = receiver.complete()
-        return Filled(stats, extra, present, _given(fetcher) - before, receiver.bytes - present)
+        return Filled(
+            stats,
+            receiver.before,
+            extra,
+            present,
+            _given(fetcher) - had,
+            receiver.bytes - present,
+        )
 
 
 def _planned(receiver: Receiver, release: Entries | None, content: Cid) -> Iterator[Batch]:

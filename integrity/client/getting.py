@@ -158,7 +158,7 @@ def _download(
             offered.withdraw()
             raise
         if replace:
-            staging.exchange(keep=not is_as_it_was(session, target))
+            staging.exchange(lambda old: is_as_it_was(session, target, old))
         else:
             staging.finish()
         offered.moved(record.manifest, target)
@@ -213,12 +213,14 @@ def _already(
     return Got(verdict, target, asked.header, record, asked.files, size, size, 0)
 
 
-def is_as_it_was(session: Session, target: Path) -> bool:
-    """Whether a folder is what was downloaded there, so that nothing is lost with it."""
+def is_as_it_was(session: Session, target: Path, now: Path | None = None) -> bool:
+    """Whether a folder is what was downloaded there, so that nothing is lost with it; ``now`` is where it
+    stands since, if it was renamed.
+    """
     sidecar = sidecar_path(target)
     try:
         digest = manifest_digest(lambda: read_chunks(sidecar))
-        stats = _stats(target, iter_files(read_chunks(sidecar)))
+        stats = _stats(now or target, iter_files(read_chunks(sidecar)))
         return session.remembered.matches(target, digest, stats)
     except (OSError, IntegrityError):
         return False

@@ -55,13 +55,12 @@ class Mirror:
             try:
                 self._check_alone(link)
                 wanted = self._wanted(link)
+                for version in wanted:
+                    self._fetch(replace(link, version=version), tell, report)
+                if link.version is None:
+                    self._drop(link, wanted, tell)
             except IntegrityError as error:
                 tell(Event(FAILED, link, self.folder, error))
-                continue
-            for version in wanted:
-                self._fetch(replace(link, version=version), tell, report)
-            if link.version is None:
-                self._drop(link, wanted, tell)
 
     def _wanted(self, link: Link) -> list[str]:
         """The versions to have, newest first; a revoked one is none of them."""

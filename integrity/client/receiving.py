@@ -39,6 +39,7 @@ class Receiver:
         self._have = bytearray()
         self._odd: set[str] = set()
         self.bytes = 0
+        self.before: Stats | None = None
 
     def __enter__(self) -> Receiver:
         return self
@@ -83,13 +84,19 @@ class Receiver:
 
     def scan(self, report: Report | None, *, clear: bool = True) -> list[str]:
         """Hash what is in the tree; ``bytes`` then says how much is right. What does not belong there
-        is cleared away, or, without ``clear``, left alone -> the paths of files that are too many.
+        is cleared away, or, without ``clear``, left alone -> the paths of files that are too many. If all
+        is right, ``before`` are the files' stats from before they were read.
         """
         if not any(self._tree.root.iterdir()):
             return []
         first = 0
         comparison = Comparison(self._tree.root, self._entries())
+        self.before = Stats()
         for checked in comparison:
+            if checked.problems or checked.signature is None:
+                self.before = None
+            elif self.before is not None:
+                self.before.add(checked.signature)
             for index in self._right_pieces(checked):
                 self._note(first + index, piece_length(checked.entry.size, index))
             first += piece_count(checked.entry.size)

@@ -57,7 +57,9 @@ def repair(
     if path.is_symlink() or not path.is_dir():
         raise UsageError(f"there is no folder {str(path)!r} to repair", next="`integrity get` it.")
     fetcher = Fetcher(sources, terms)
-    path = path.absolute()
+    path = path.resolve() if path.name in {"", ".."} else path.absolute()
+    if not path.name:
+        raise UsageError(f"{str(path)!r} is no release's folder", next="Name the folder itself.")
     with ManifestFile(session) as file, Staging(path):
         record, header = bring_manifest(session, file, link, fetcher, beside=path)
         filled = fill(path, file.entries, header.content, header.size, fetcher, report, clear=False)
@@ -65,7 +67,9 @@ def repair(
             make_durable(path)
         except OSError as error:
             raise write_refused(path, error) from error
-        session.remembered.keep(path, record.manifest, filled.stats)
+        if not filled.pieces and filled.before is not None:
+            # Of what is somebody's own only the stats from before it was hashed are to be trusted.
+            session.remembered.keep(path, record.manifest, filled.before)
         warnings: list[str] = []
         write_sidecar(path, file.chunks(), warnings)
     return Repaired(

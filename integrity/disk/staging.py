@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import filelock
@@ -101,20 +102,25 @@ class Staging:
         except OSError as error:
             raise write_refused(self.target, error) from error
 
-    def exchange(self, *, keep: bool) -> None:
-        """The same where a folder stands already: both change places in one step, and the old one is
-        deleted, or with ``keep`` put beside under a name that a warning tells.
+    def exchange(self, may_go: Callable[[Path], bool]) -> None:
+        """The same where a folder stands already: both change places in one step. The old one is
+        deleted if ``may_go`` says so of where it is then; else it is put beside, under a name that a
+        warning tells.
         """
         try:
             self._make_durable()
             # Under this name it is never taken for a download that goes on.
             os.rename(self.tree, self._old)
-            exchange(os.fspath(self._old), os.fspath(self.target))
+            try:
+                exchange(os.fspath(self._old), os.fspath(self.target))
+            except OSError:
+                os.rename(self._old, self.tree)  # it is still the download
+                raise
             sync_directory(os.fspath(self.target.parent))
-            if keep:
-                self._put_aside()
-            else:
+            if may_go(self._old):
                 shutil.rmtree(self._old)
+            else:
+                self._put_aside()
         except OSError as error:
             raise write_refused(self.target, error) from error
 

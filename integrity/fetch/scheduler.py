@@ -156,6 +156,7 @@ class Scheduler:
             if id(lane) not in lacked and len(lacked) > most:
                 best, most = at, len(lacked)
         if best is None:
+            self._pool.rotate(-_LOOKED_AT)  # others come to be looked at
             return None
         batch = self._pool[best]
         del self._pool[best]
@@ -200,17 +201,46 @@ class Scheduler:
         return min(numbers)
 
     def extend(self, flight: Flight) -> Sequence[Piece]:
-        """More of the file that an order ends with, if the stream goes on with it."""
+        """More of the file that an order ends with, once all of it was taken: what waits, else what the
+        stream goes on with.
+        """
+        if self.over or flight.left:
+            return ()
         last = flight.pieces[-1]
-        if self.over or not self._may_go_on():
-            return ()
-        assert self._head is not None
-        if self._head.pieces[0].path != last.path:
-            return ()
-        pieces = self._head.pieces
-        self._head = None
+        pieces = self._pooled_after(flight.lane, last) or self._streamed_after(last)
         flight.pieces += pieces
         flight.left.update((piece.number, piece) for piece in pieces)
+        return pieces
+
+    def _pooled_after(self, lane: Lane, last: Piece) -> list[Piece]:
+        found = [
+            batch
+            for batch in self._pool
+            if batch.tree is None
+            and batch.pieces[0].path == last.path
+            and batch.pieces[0].number > last.number
+            and id(lane) not in self._lacked.get(batch.pieces[0].number, ())
+        ]
+        for batch in found:
+            self._pool.remove(batch)
+            self._pooled -= len(batch.pieces)
+        return sorted(
+            (piece for batch in found for piece in batch.pieces), key=lambda piece: piece.number
+        )
+
+    def _streamed_after(self, last: Piece) -> list[Piece]:
+        if not self._may_go_on():
+            return []
+        assert self._head is not None
+        if self._head.pieces[0].path != last.path:
+            return []
+        pieces = list(self._head.pieces)
+        if self.ahead is not None:
+            # Who waits for the first piece that is missing must not be kept from it by later ones.
+            end = self._lowest(self._head) + self.ahead
+            pieces = [piece for piece in pieces if piece.number < end]
+        rest = self._head.pieces[len(pieces) :]
+        self._head = Batch(rest) if rest else None
         return pieces
 
     def _asked_again(self, lane: Lane, now: float) -> Batch | None:

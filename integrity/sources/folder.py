@@ -65,20 +65,25 @@ class FolderSource:
         if piece.path == MANIFEST:
             order.lacks(piece, f"{self.name}: has no blocks of the manifest")
             return True
-        path, offset = self._known().get(piece.digest, (piece.path, piece.offset))
+        own = (piece.path, piece.offset)
         data = order.buffer[: piece.room]
-        try:
-            fd = self._tree.open_read(path)
-            try:
-                got = read_at(fd, data, offset)
-            finally:
-                os.close(fd)
-        except (OSError, IntegrityError):
-            got = -1
-        if got != len(data):
+        if not self._read(*self._known().get(piece.digest, own), data) and not self._read(
+            *own, data
+        ):
             order.lacks(piece, f"{self.name}: has not got all of it")
             return True
         return order.take(piece, data)
+
+    def _read(self, path: str, offset: int, data: memoryview) -> bool:
+        """Whether there are so many bytes."""
+        try:
+            fd = self._tree.open_read(path)
+            try:
+                return read_at(fd, data, offset) == len(data)
+            finally:
+                os.close(fd)
+        except (OSError, IntegrityError):
+            return False
 
     def _known(self) -> dict[bytes, tuple[str, int]]:
         """Where the pieces stand that the manifest beside the folder tells of."""

@@ -91,7 +91,8 @@ class MirrorSource:
                 return True
             at = 0
             while pieces:
-                if not _take(order, answer, pieces, at):
+                _take(order, answer, pieces, at)
+                if any(order.wants(piece) for piece in pieces):
                     return False
                 at = pieces[-1].offset + pieces[-1].room
                 pieces = order.more()

@@ -72,6 +72,13 @@ def test_a_renamed_file_is_found_by_the_manifest_beside_the_folder(folder: Path)
     assert order.whole
 
 
+def test_of_two_equal_files_one_is_enough(folder: Path) -> None:
+    """The manifest tells of both, and the one it tells of last is not there."""
+    lines = b"".join(encode_file(entry_of(path, FILES["a/large"])) for path in ("a/large", "b"))
+    folder.with_name("old.integrity").write_bytes(b"{}\n" + lines)
+    assert given(folder, {"a/large": FILES["a/large"]}).whole
+
+
 def entry_of(path: str, data: bytes):  # type: ignore[no-untyped-def]
     import hashlib
     from dataclasses import replace

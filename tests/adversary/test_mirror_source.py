@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,6 +13,8 @@ from urllib.parse import unquote
 import pytest
 
 from integrity.errors import SourceError
+from integrity.fetch.engine import Fetcher, Terms
+from integrity.fetch.scheduler import Batch, Policy
 from integrity.ports import MANIFEST, Piece
 from integrity.sources.mirror import MirrorSource
 from integrity.sources.web import WebSource
@@ -93,6 +96,30 @@ def test_without_ranges_a_file_is_read_from_its_start(plain: PlainFiles) -> None
         assert sorted(further.give_to(source).got) == [("large", n) for n in (0, 1, 2, 3, 5)]
         assert len(plain.asked) == before + 1
         assert FileOrder(FILES).give_to(source).whole
+
+
+def test_without_ranges_a_download_reads_each_file_once(plain: PlainFiles) -> None:
+    """However small the orders are that it is given."""
+    data = [LARGE[at : at + MIB] for at in range(0, len(LARGE), MIB)]
+    digests = [hashlib.sha256(piece).digest() for piece in data]
+    pieces = [
+        Piece(at, "large", at, digest, len(data[at]), len(LARGE))
+        for at, digest in enumerate(digests)
+    ]
+    kept: dict[int, bytes] = {}
+
+    class Kept:
+        def keep(self, piece: Piece, data: memoryview) -> None:
+            kept[piece.number] = bytes(data)
+
+    with closing(MirrorSource(f"{plain.url}/tool-1", connections=1)) as source:
+        fetcher = Fetcher([source], Terms(policy=Policy(order=1e-9)))
+        fetcher.run(
+            lambda: [Batch([piece]) for piece in pieces if piece.number not in kept], Kept()
+        )
+    assert fetcher.missing is None
+    assert b"".join(kept[at] for at in sorted(kept)) == LARGE
+    assert len(plain.asked) <= 3, "to see that there are no ranges, and then through once"
 
 
 def test_a_prefix_is_taken_of_a_whole_answer(plain: PlainFiles) -> None:

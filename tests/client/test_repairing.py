@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from integrity.client.getting import is_as_it_was
 from integrity.client.repairing import repair
 from integrity.client.session import Session
 from integrity.client.verifying import verify
@@ -94,6 +95,27 @@ def test_threat_36_exactly_what_is_damaged_is_fetched(
     assert not copy.with_name("copy.part").exists()
 
 
+def test_a_file_that_is_changed_while_others_are_mended_is_not_remembered(
+    mixed: Release, reader: Session, copy: Path
+) -> None:
+    overwrite(copy / "bin/tool", 0, b"\xff")
+    held = MemorySource(mixed.blocks)
+    size = (copy / "README").stat().st_size
+
+    def meanwhile(_: bytes, block: bytes) -> bytes:
+        (copy / "README").write_bytes(b"x" * size)
+        return block
+
+    held.attacker_act = meanwhile
+    repair(reader, copy, mixed.link, sources=[held], terms=AT_ONCE)
+    assert not is_as_it_was(reader, copy)
+    again = repair(reader, copy, mixed.link, sources=[held], terms=AT_ONCE)
+    assert again.pieces == 1
+    assert verify(reader, copy, mixed.link).verdict == "verified"
+    assert repair(reader, copy, mixed.link, sources=[held], terms=AT_ONCE).pieces == 0
+    assert is_as_it_was(reader, copy)
+
+
 def test_the_manifest_stands_beside_what_was_repaired(
     mixed: Release, reader: Session, copy: Path
 ) -> None:
@@ -138,6 +160,15 @@ def test_what_is_no_folder_is_not_repaired(
     (copy.parent / "link").symlink_to(copy)
     with pytest.raises(UsageError, match=what):
         repair(reader, copy.parent / what, mixed.link, sources=[MemorySource(mixed.blocks)])
+
+
+def test_a_folder_without_a_name_is_found_by_its_own(
+    mixed: Release, reader: Session, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="no release"):
+        repair(reader, Path("/"), mixed.link, sources=[MemorySource(mixed.blocks)])
+    monkeypatch.chdir(copy)
+    assert repair(reader, Path("."), mixed.link, sources=[MemorySource(mixed.blocks)]).path == copy
 
 
 def test_threat_37_a_link_in_a_files_place_is_not_written_through(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from integrity.client.session import Session
 from integrity.core.selection import Selection
 from integrity.disk import staging, system
-from integrity.errors import PathRefused, SourcesUnavailable, UsageError
+from integrity.errors import DiskError, PathRefused, SourcesUnavailable, UsageError
 from tests.adversary.sources import MemorySource
 
 from .conftest import Publish, ReaderOf
@@ -94,6 +96,33 @@ def test_what_may_be_of_ones_own_is_put_beside(
     _, warnings = replace(old, reader, out)
     assert "out.old-2" in warnings[0]
     assert tree_of(out.with_name("out.old-2")) == was
+
+
+def test_what_is_saved_into_the_old_folder_while_the_new_one_is_synced_is_not_lost(
+    new: Release, reader: Session, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sync(_: Path) -> None:
+        (out / "my notes").write_text("notes")
+
+    monkeypatch.setattr(staging, "make_durable", sync)
+    _, warnings = replace(new, reader, out)
+    assert "out.old" in warnings[0]
+    assert (out.with_name("out.old") / "my notes").read_text() == "notes"
+
+
+def test_an_exchange_that_fails_leaves_the_download_to_go_on_with(
+    new: Release, reader: Session, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: str) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    monkeypatch.setattr(staging, "exchange", refused)
+    with pytest.raises(DiskError):
+        get(reader, new.link, out, sources=[MemorySource(new.blocks)], replace=True)
+    assert tree_of(out) == OLD
+    monkeypatch.undo()
+    assert replace(new, reader, out) == ([], [])
+    assert beside(out) == ["out", "out.integrity"]
 
 
 def test_when_it_fails_the_old_folder_stands_untouched(

@@ -283,3 +283,15 @@ def test_fewer_orders_are_given_out_while_there_is_much_to_do_here(busy: int) ->
     for _ in range(busy):
         order(made, who)
     assert isinstance(made.next(who, 0), float)
+
+
+def test_what_a_source_has_is_found_behind_very_much_that_it_lacks() -> None:
+    who = lane()
+    made = scheduler([who], 600)
+    for piece in [piece for batch in made.batches for piece in batch.pieces]:
+        made._pool.append(Batch([piece]))
+        if piece.number != 599:
+            made._lacked[piece.number] = {id(who)}
+    found = [made.next(who, now) for now in (0.0, 0.25, 0.5, 0.75)]
+    (flight,) = [one for one in found if isinstance(one, Flight)]
+    assert [piece.number for piece in flight.pieces] == [599]
