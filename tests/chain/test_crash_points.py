@@ -50,6 +50,8 @@ def test_a_publish_killed_at_any_call_is_done_once_by_the_next_run(
         address = session.key(None).address
         rpc = lying_rpc(anvil.url)
         publisher = killed_at(point, rpc, session, folder, after=after)
+        if publisher.process.exitcode == 0 and len(rpc.asked) <= point:
+            break  # it had to ask less often than when it was measured: how often is a matter of time
         assert publisher.process.exitcode == -9, f"not killed at {method}, call {point}"
         journaled = journal(session)
         assert len(journaled) == (point >= sent - 1), f"written down at {method}, call {point}"
