@@ -11,7 +11,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +92,12 @@ def note(line: str) -> None:
     """A line for people on stderr: what is going on, or a warning. Nobody has to hear it."""
     with contextlib.suppress(OSError):
         sys.stderr.write(escape(line) + "\n")
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Each as a line of its own on stderr."""
+    for warning in warnings:
+        note(f"warning: {warning}")
 
 
 def emit(value: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from integrity.disk.remembered import Stats
 from integrity.disk.safetree import SafeTree
 from integrity.fetch.engine import Fetcher
 from integrity.fetch.plan import Lack, batches
-from integrity.fetch.scheduler import Batch
+from integrity.fetch.pool import Batch
 from integrity.fetch.tallies import failure
 from integrity.ports import FileHolder, Report
 

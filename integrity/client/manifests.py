@@ -33,7 +33,7 @@ from integrity.errors import (
     UsageError,
 )
 from integrity.fetch.engine import Fetcher
-from integrity.fetch.scheduler import Batch
+from integrity.fetch.pool import Batch
 from integrity.fetch.tallies import SourceTally, failure
 from integrity.ports import MANIFEST, ManifestHolder, Piece
 from integrity.verifier.content import manifest_digest, step6_manifest

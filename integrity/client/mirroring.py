@@ -14,6 +14,7 @@ from integrity.client.resolving import history
 from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.disk.sidecars import sidecar_path
+from integrity.disk.system import real_path
 from integrity.errors import DiskError, IntegrityError, UsageError
 from integrity.fetch.engine import Terms
 from integrity.ports import Report, Source
@@ -106,7 +107,11 @@ class Mirror:
             place = Path(os.fsdecode(known.folder))
             names = (link.publisher, f"{known.package}-{known.version}")
             base = place.parent.parent
-            if place.parts[-2:] == names and place.is_dir() and not _same(base, self.folder):
+            if (
+                place.parts[-2:] == names
+                and place.is_dir()
+                and real_path(base) != real_path(self.folder)
+            ):
                 raise UsageError(
                     f"this home mirrors {link.package} in {str(base)!r} already",
                     next=f"Mirror it there (--folder {base}). To move it, stop the mirror and move that "
@@ -115,7 +120,7 @@ class Mirror:
 
     def _offered(self, link: Link, folder: Path) -> list[StoredRelease]:
         """What this home offers of a package from below a folder."""
-        base = os.fsencode(os.path.realpath(folder)).rstrip(b"/") + b"/"
+        base = real_path(folder).rstrip(b"/") + b"/"
         with Store(self.session.home.store) as store:
             return [
                 known
@@ -151,7 +156,3 @@ def _make(folder: Path) -> None:
             f"cannot make the folder {str(folder)!r}: {error.strerror or error}",
             next="Name another one with --folder, or mend what is in the way.",
         ) from error
-
-
-def _same(one: Path, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)

@@ -103,7 +103,7 @@ def publish(
         header = built.build(report, take)
         result = Published(
             link, built.digest, str(header.content), header.files, header.size,
-            warnings=[f"the folder {n!r} has no file in it and is left out" for n in built.empty_folders],
+            warnings=built.warnings,
         )  # fmt: skip
         content = header.content.digest
         standing = recorder.standing()

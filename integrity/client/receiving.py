@@ -57,12 +57,14 @@ class Receiver:
         for entry in self._entries():
             if not able:
                 return
-            if entry.size > PIECE_SIZE and self._tree.stat(entry.path) is None:
-                able = [holder for holder in able if self._is_able(holder, entry)]
+            if entry.size > PIECE_SIZE:
+                able = [holder for holder in able if self._clone(holder, entry)]
 
-    def _is_able(self, holder: FileHolder, entry: FileEntry) -> bool:
-        """Clone this file, if the holder has it -> whether it can be asked for others."""
-        if self._tree.stat(entry.path) is not None:  # another one had it
+    def _clone(self, holder: FileHolder, entry: FileEntry) -> bool:
+        """Clone this file, if it is not there and the holder has it -> whether the holder can be asked
+        for others.
+        """
+        if self._tree.stat(entry.path) is not None:
             return True
         try:
             source = holder.open_file(entry.path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from integrity.client.manifests import ManifestFile
 from integrity.client.session import Session
 from integrity.core.manifest import FileEntry, Header
+from integrity.disk.system import real_path
 from integrity.errors import StoreError
 from integrity.store.database import Store
 from integrity.verifier.record import Record
@@ -24,7 +25,7 @@ class Share:
 
     def __init__(self, session: Session, place: Path, warnings: list[str]) -> None:
         self._session = session
-        self._place = _stored(place)
+        self._place = real_path(place)
         self._warnings = warnings
 
     def offer(
@@ -48,7 +49,7 @@ class Share:
 
         def move(store: Store, known: bytes) -> None:
             if known == manifest:
-                store.move_release(known, _stored(folder))
+                store.move_release(known, real_path(folder))
             else:  # of an earlier release, whose download was never finished
                 store.remove_release(known)
 
@@ -73,8 +74,3 @@ class Share:
             yield
         except StoreError as error:
             self._warnings.append(f"this home does not offer the release: {error.message}")
-
-
-def _stored(folder: Path) -> bytes:
-    """A folder as the store names it."""
-    return os.fsencode(os.path.realpath(folder))

@@ -6,6 +6,7 @@ import os
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -19,7 +20,7 @@ from integrity.core.unixfs import file_node
 from integrity.disk.hashing import Hashed, Hasher, Job, Take
 from integrity.disk.sidecars import read_chunks
 from integrity.disk.spooling import NodeSpool
-from integrity.disk.system import Signature, signature
+from integrity.disk.system import Signature, real_path, signature
 from integrity.disk.temporary import TemporaryFolder, TemporaryScratch
 from integrity.disk.walk import Found, Walker
 from integrity.errors import DiskError, PathRefused, SourceChanged
@@ -88,12 +89,19 @@ class ReleaseBuilder:
     @property
     def place(self) -> bytes:
         """Where the files are: the root's absolute path, without links."""
-        return os.fsencode(os.path.realpath(self.root))
+        return real_path(self.root)
 
     @property
     def manifest_size(self) -> int:
         """Bytes of the manifest."""
         return self._path("manifest").stat().st_size
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a publisher may not have meant."""
+        return [
+            f"the folder {name!r} has no file in it and is left out" for name in self.empty_folders
+        ]
 
     @property
     def empty_folders(self) -> list[str]:
@@ -168,7 +176,7 @@ class ReleaseBuilder:
         """Put the header before the body, and take the digest of both."""
         with self._open("manifest", "wb") as manifest, self._nodes.writing() as emit:
             digest = ManifestDigest(emit)
-            for chunk in (encode_header(self.header), *read_chunks(self._path("body"))):
+            for chunk in chain((encode_header(self.header),), read_chunks(self._path("body"))):
                 manifest.write(chunk)
                 digest.update(chunk)
             self.digest = digest.finish()

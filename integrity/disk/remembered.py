@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import struct
 from collections.abc import Iterable
 from pathlib import Path
 
 from integrity.disk.files import write_whole
-from integrity.disk.system import Signature
+from integrity.disk.system import Signature, real_path
 from integrity.errors import DiskError
 
 _MAGIC = b"integrity stat 2\n"
@@ -42,7 +41,7 @@ class Remembered:
         self._folder = folder
 
     def _path(self, target: Path) -> Path:
-        name = hashlib.sha256(os.fsencode(os.path.realpath(target))).hexdigest()
+        name = hashlib.sha256(real_path(target)).hexdigest()
         return self._folder / name
 
     def keep(self, target: Path, manifest: bytes, stats: Stats) -> None:

@@ -9,6 +9,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 HAS_DIR_FD = os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd
 NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -42,6 +43,11 @@ def signature(info: os.stat_result) -> Signature:
 def regular_signature(info: os.stat_result | None) -> Signature | None:
     """The signature of a regular file; None for anything else, or nothing."""
     return signature(info) if info is not None and stat.S_ISREG(info.st_mode) else None
+
+
+def real_path(path: Path) -> bytes:
+    """The absolute path without links, as the system has it: places are compared by it."""
+    return os.fsencode(os.path.realpath(path))
 
 
 def open_read(path: str | bytes, *, dir_fd: int | None = None, follow: bool = False) -> int:

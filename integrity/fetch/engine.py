@@ -17,7 +17,8 @@ from typing import Protocol
 from integrity.core.pieces import PIECE_SIZE
 from integrity.errors import ManifestInvalid, SourceError
 from integrity.fetch.limits import RateLimit
-from integrity.fetch.scheduler import Batch, Flight, Lane, Policy, Scheduler
+from integrity.fetch.pool import Batch
+from integrity.fetch.scheduler import Flight, Lane, Policy, Scheduler
 from integrity.fetch.tallies import SourceTally
 from integrity.ports import Piece, Source
 from integrity.verifier.content import step7_piece

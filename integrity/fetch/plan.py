@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from integrity.core.cid import Cid
 from integrity.core.manifest import FileEntry
 from integrity.core.pieces import piece_digest, piece_length
-from integrity.fetch.scheduler import Batch
+from integrity.fetch.pool import Batch
 from integrity.ports import Piece
 
 _RUN = 64

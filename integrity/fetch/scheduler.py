@@ -8,21 +8,13 @@ when that is a single piece, races for it. Nothing here waits, reads or locks.
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from integrity.core.pieces import PIECE_SIZE
+from integrity.fetch.pool import Batch, Pool
 from integrity.fetch.tallies import SourceTally
 from integrity.ports import Piece
-
-
-class Batch(NamedTuple):
-    """Pieces to be fetched together; ``tree`` is as in :class:`integrity.ports.Order`."""
-
-    pieces: Sequence[Piece]
-    tree: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +42,6 @@ class Policy:
 
 _FIRST_ORDER = 4
 _LARGEST_ORDER = 64
-_POOL = 4096
-_LOOKED_AT = 256
 _RACERS = 3
 _WORTH_IT = 0.25
 _WAIT = 0.25
@@ -100,11 +90,9 @@ class Scheduler:
     ahead: int | None = None
     at_once: int | None = None
     chance: random.Random = field(default_factory=random.Random)
-    _pool: deque[Batch] = field(default_factory=deque)
-    _pooled: int = 0
+    pool: Pool = field(default_factory=Pool)
     _flights: list[Flight] = field(default_factory=list)
     _racing: dict[int, list[Flight]] = field(default_factory=dict)
-    _lacked: dict[int, set[int]] = field(default_factory=dict)
     _head: Batch | None = None
     _dry: bool = False
     over: bool = False
@@ -118,7 +106,7 @@ class Scheduler:
         if self.over or lane.tally.lie is not None:
             return None
         if now >= lane.retry_at and self._has_room(lane):
-            batch = self._from_pool(lane) or self._from_stream(lane) or self._taken_over(lane, now)
+            batch = self.pool.take(lane) or self._from_stream(lane) or self._taken_over(lane, now)
             batch = batch or self._asked_again(lane, now)
             if batch is not None:
                 return self._begin(lane, batch, now)
@@ -146,23 +134,6 @@ class Scheduler:
         lane.in_air += 1
         return flight
 
-    def _from_pool(self, lane: Lane) -> Batch | None:
-        """Of what waits, that which the fewest others have."""
-        best, most = None, -1
-        for at, batch in enumerate(self._pool):
-            if at == _LOOKED_AT:
-                break
-            lacked = self._lacked.get(batch.pieces[0].number, ())
-            if id(lane) not in lacked and len(lacked) > most:
-                best, most = at, len(lacked)
-        if best is None:
-            self._pool.rotate(-_LOOKED_AT)  # others come to be looked at
-            return None
-        batch = self._pool[best]
-        del self._pool[best]
-        self._pooled -= len(batch.pieces)
-        return batch
-
     def _from_stream(self, lane: Lane) -> Batch | None:
         if not self._may_go_on():
             return None
@@ -187,7 +158,7 @@ class Scheduler:
         if self._head is None and not self._dry:
             self._head = next(self.batches, None)
             self._dry = self._head is None
-        if self._head is None or self._pooled >= _POOL:
+        if self._head is None or self.pool.is_full:
             return False
         return self.ahead is None or (
             self._head.pieces[0].number < self._lowest(self._head) + self.ahead
@@ -195,8 +166,10 @@ class Scheduler:
 
     def _lowest(self, head: Batch) -> int:
         """The first piece that is not done; those of the stream begin with ``head``."""
-        numbers = [head.pieces[0].number]
-        numbers += [piece.number for batch in self._pool for piece in batch.pieces]
+        first = self.pool.first()
+        numbers = (
+            [head.pieces[0].number] if first is None else [head.pieces[0].number, first.number]
+        )
         numbers += [number for flight in self._flights for number in flight.left]
         return min(numbers)
 
@@ -207,26 +180,10 @@ class Scheduler:
         if self.over or flight.left:
             return ()
         last = flight.pieces[-1]
-        pieces = self._pooled_after(flight.lane, last) or self._streamed_after(last)
+        pieces = self.pool.take_after(flight.lane, last) or self._streamed_after(last)
         flight.pieces += pieces
         flight.left.update((piece.number, piece) for piece in pieces)
         return pieces
-
-    def _pooled_after(self, lane: Lane, last: Piece) -> list[Piece]:
-        found = [
-            batch
-            for batch in self._pool
-            if batch.tree is None
-            and batch.pieces[0].path == last.path
-            and batch.pieces[0].number > last.number
-            and id(lane) not in self._lacked.get(batch.pieces[0].number, ())
-        ]
-        for batch in found:
-            self._pool.remove(batch)
-            self._pooled -= len(batch.pieces)
-        return sorted(
-            (piece for batch in found for piece in batch.pieces), key=lambda piece: piece.number
-        )
 
     def _streamed_after(self, last: Piece) -> list[Piece]:
         if not self._may_go_on():
@@ -253,16 +210,15 @@ class Scheduler:
             return None
         lane.rounds += 1
         lane.again_at = None
-        for who in self._lacked.values():
-            who.discard(id(lane))
-        return self._from_pool(lane)
+        self.pool.forget(lane)
+        return self.pool.take(lane)
 
     def _may_ask_again(self, lane: Lane) -> bool:
         return (
             lane.tally.source.may_gain
             and lane.tally.pieces > 0
             and lane.rounds < self.policy.rounds
-            and bool(self._pool)
+            and bool(self.pool)
         )
 
     # --- helping others out --------------------------------------------------------------------
@@ -273,9 +229,7 @@ class Scheduler:
         for seconds, flight in sorted(found, key=lambda pair: -pair[0]):
             if seconds < _WORTH_IT:
                 break
-            pieces = [
-                p for p in flight.left.values() if id(lane) not in self._lacked.get(p.number, ())
-            ]
+            pieces = [p for p in flight.left.values() if not self.pool.lacks(lane, p)]
             if len(flight.left) > 1 and flight.tree is None and len(pieces) == len(flight.left):
                 return self._cut(flight, lane, seconds)
             if pieces and self._may_race(flight, lane, pieces[0], seconds, now):
@@ -324,7 +278,7 @@ class Scheduler:
             return False
         for other in self._racing.pop(piece.number, ()):
             other.left.pop(piece.number, None)
-        self._lacked.pop(piece.number, None)
+        self.pool.done(piece)
         lane = flight.lane
         lane.failures = lane.lacking = lane.rounds = 0
         flight.latest = now
@@ -341,7 +295,7 @@ class Scheduler:
         if lane.lacking >= self.policy.lacks and not gives:
             over = lane.lacking - self.policy.lacks
             lane.retry_at = now + self._pause_after(over)
-        self._lacked.setdefault(piece.number, set()).add(id(lane))
+        self.pool.lack(lane, piece)
         self._return([piece], flight)
 
     def fail(self, flight: Flight, now: float) -> None:
@@ -383,13 +337,12 @@ class Scheduler:
                 waiting.append(piece)
         if waiting:
             tree = flight.tree if len(waiting) == len(flight.pieces) else None
-            self._pool.append(Batch(waiting, tree))
-            self._pooled += len(waiting)
+            self.pool.add(Batch(waiting, tree))
 
     # --- the end -------------------------------------------------------------------------------
 
     def _is_finished(self) -> bool:
-        return self._dry and self._head is None and not self._pool and not self._awaited()
+        return self._dry and self._head is None and not self.pool and not self._awaited()
 
     def _awaited(self) -> bool:
         """Whether some order under way may still bring something."""
@@ -404,15 +357,12 @@ class Scheduler:
             return False
         if not lane.tally.pieces and lane.lacking >= self.policy.lacks:
             return False
-        if self._may_ask_again(lane):
-            return True
-        lacked = (self._lacked.get(batch.pieces[0].number, ()) for batch in self._pool)
-        return any(id(lane) not in who for who in lacked) or self._may_go_on()
+        return self._may_ask_again(lane) or self.pool.has_for(lane) or self._may_go_on()
 
     def first_missing(self) -> Piece | None:
         """The first piece that nobody gave, once the run is over; None when there is none."""
-        waiting = [batch.pieces[0] for batch in self._pool]
+        first = self.pool.first()
         self._head = self._head or next(self.batches, None)
-        if self._head is not None:
-            waiting.append(self._head.pieces[0])
-        return min(waiting, key=lambda piece: piece.number, default=None)
+        if self._head is None:
+            return first
+        return min(first or self._head.pieces[0], self._head.pieces[0], key=lambda p: p.number)

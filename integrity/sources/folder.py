@@ -66,10 +66,9 @@ class FolderSource:
             order.lacks(piece, f"{self.name}: has no blocks of the manifest")
             return True
         own = (piece.path, piece.offset)
+        places = (self._known().get(piece.digest, own), own)
         data = order.buffer[: piece.room]
-        if not self._read(*self._known().get(piece.digest, own), data) and not self._read(
-            *own, data
-        ):
+        if not any(self._read(*place, data) for place in places):
             order.lacks(piece, f"{self.name}: has not got all of it")
             return True
         return order.take(piece, data)

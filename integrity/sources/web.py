@@ -18,7 +18,6 @@ class WebSource:
     """Finds out with the first request. Safe to use from several threads."""
 
     is_local = False
-    may_gain = True
 
     def __init__(self, url: str, connections: int = 4) -> None:
         self._probe = HttpServer(url, 1)
@@ -30,6 +29,10 @@ class WebSource:
     @property
     def connections(self) -> int:
         return self._most if self._source is None else self._source.connections
+
+    @property
+    def may_gain(self) -> bool:
+        return self._source is None or self._source.may_gain
 
     def close(self) -> None:
         self._probe.close()

@@ -14,7 +14,8 @@ import pytest
 
 from integrity.errors import SourceError
 from integrity.fetch.engine import Fetcher, Terms
-from integrity.fetch.scheduler import Batch, Policy
+from integrity.fetch.pool import Batch
+from integrity.fetch.scheduler import Policy
 from integrity.ports import MANIFEST, Piece
 from integrity.sources.mirror import MirrorSource
 from integrity.sources.web import WebSource
@@ -276,6 +277,7 @@ def test_a_url_that_has_the_empty_block_is_a_gateway(serve: Serve) -> None:
     server = serve(script)
     with closing(WebSource(server.url)) as source:
         order = FileOrder({"small": b"small"}).give_to(source)
+        assert source.may_gain
     assert order.whole
     assert server.targets[1].startswith("/ipfs/bafkrei")
 
@@ -289,6 +291,7 @@ def test_any_other_is_a_mirror(serve: Serve, found: bytes) -> None:
     server = serve(script)
     with closing(WebSource(server.url)) as source:
         assert FileOrder({"small": b"small"}).give_to(source).whole
+        assert not source.may_gain, "its files are there or not"
     assert server.targets[1:] == ["/small"]
 
 

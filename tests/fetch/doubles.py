@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 from integrity.fetch.engine import Fetcher
-from integrity.fetch.scheduler import Batch
+from integrity.fetch.pool import Batch
 from integrity.ports import Piece, Source
 from tests.adversary.sources import AT_ONCE
 

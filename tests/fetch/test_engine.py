@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from integrity.core.pieces import PIECE_SIZE
 from integrity.errors import DiskError, SourcesLied, SourcesUnavailable, UnsafePath
 from integrity.fetch.engine import Fetcher
-from integrity.fetch.scheduler import Batch
+from integrity.fetch.pool import Batch
 from integrity.fetch.tallies import failure
 from integrity.ports import Piece
 from integrity.sources.blockwise import NotHere

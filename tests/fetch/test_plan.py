@@ -12,7 +12,7 @@ from integrity.core.cid import DAG_PB, Cid
 from integrity.core.manifest import FileEntry
 from integrity.core.pieces import PIECE_SIZE, piece_count
 from integrity.fetch.plan import Lack, batches
-from integrity.fetch.scheduler import Batch
+from integrity.fetch.pool import Batch
 
 ROOT = Cid(DAG_PB, bytes(32))
 KIB = 1 << 10

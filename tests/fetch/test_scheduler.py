@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integrity.core.pieces import PIECE_SIZE
-from integrity.fetch.scheduler import Batch, Flight, Lane, Policy, Scheduler
+from integrity.fetch.pool import Batch
+from integrity.fetch.scheduler import Flight, Lane, Policy, Scheduler
 from integrity.fetch.tallies import SourceTally
 from integrity.ports import Piece
 from tests.adversary.sources import MemorySource
@@ -289,9 +290,9 @@ def test_what_a_source_has_is_found_behind_very_much_that_it_lacks() -> None:
     who = lane()
     made = scheduler([who], 600)
     for piece in [piece for batch in made.batches for piece in batch.pieces]:
-        made._pool.append(Batch([piece]))
+        made.pool.add(Batch([piece]))
         if piece.number != 599:
-            made._lacked[piece.number] = {id(who)}
+            made.pool.lack(who, piece)
     found = [made.next(who, now) for now in (0.0, 0.25, 0.5, 0.75)]
     (flight,) = [one for one in found if isinstance(one, Flight)]
     assert [piece.number for piece in flight.pieces] == [599]

@@ -193,8 +193,7 @@ def _sources(tallies: Sequence[SourceTally]) -> list[dict[str, Any]]:
 
 
 def _tell(result: Got) -> None:
-    for warning in result.warnings:
-        output.note(f"warning: {warning}")
+    output.warn(result.warnings)
     some = "" if result.files == result.header.files else f" of {result.header.files:,}"
     output.say(
         f"{result.verdict}  {output.place(result.path)}",
@@ -247,8 +246,7 @@ def repair(
     if as_json:
         output.emit(_repaired(result))
         return
-    for warning in result.warnings:
-        output.note(f"warning: {warning}")
+    output.warn(result.warnings)
     mended = f"{output.number(result.pieces, 'piece')} mended, {output.size(result.bytes)}"
     output.say(
         f"verified  {output.place(result.path)}",

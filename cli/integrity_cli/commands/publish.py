@@ -128,8 +128,7 @@ def manifest(
     )  # fmt: skip
     with builder as built, shown(progress, as_json=False) as report:
         built.build(report)
-        for name in built.empty_folders:
-            output.note(f"warning: the folder {name!r} has no file in it and is left out")
+        output.warn(built.warnings)
         output.emit_bytes(built.chunks())
 
 
@@ -213,8 +212,7 @@ def _value(result: Published) -> dict[str, Any]:
 
 
 def _tell(result: Published) -> None:
-    for warning in result.warnings:
-        output.note(f"warning: {warning}")
+    output.warn(result.warnings)
     what = f"{output.number(result.files, 'file')}, {output.size(result.size)}"
     if result.dry_run and not result.already:
         output.say(f"would publish  {result.link}", f"  {what}")
