@@ -13,10 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from integrity.client.receiving import Receiver
 from integrity.core.manifest import FileEntry
 from integrity.core.pieces import PIECE_SIZE
 from integrity.disk.safetree import SafeTree
+from integrity.downloading.receiving import Receiver
 from integrity.fetch.engine import Fetcher
 from integrity.fetch.plan import batches
 from integrity.ports import Order, Piece

@@ -14,36 +14,36 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from integrity.client.getting import Got as Got
-    from integrity.client.getting import get as get
-    from integrity.client.publishing import Published as Published
-    from integrity.client.publishing import publish as publish
     from integrity.client.resolving import resolve as resolve
     from integrity.client.session import Session as Session
     from integrity.client.verifying import Verification as Verification
     from integrity.client.verifying import verify as verify
     from integrity.core.links import Link as Link
     from integrity.core.links import parse_link as parse_link
+    from integrity.downloading.getting import Got as Got
+    from integrity.downloading.getting import get as get
     from integrity.errors import IntegrityError as IntegrityError
     from integrity.home import Home as Home
     from integrity.ports import Progress as Progress
+    from integrity.publishing.publish import Published as Published
+    from integrity.publishing.publish import publish as publish
     from integrity.verifier.record import Record as Record
 
 __version__ = "0.1.0"
 
 _PLACES = {
-    "Got": "client.getting",
+    "Got": "downloading.getting",
     "Home": "home",
     "IntegrityError": "errors",
     "Link": "core.links",
     "Progress": "ports",
-    "Published": "client.publishing",
+    "Published": "publishing.publish",
     "Record": "verifier.record",
     "Session": "client.session",
     "Verification": "client.verifying",
-    "get": "client.getting",
+    "get": "downloading.getting",
     "parse_link": "core.links",
-    "publish": "client.publishing",
+    "publish": "publishing.publish",
     "resolve": "client.resolving",
     "verify": "client.verifying",
 }

@@ -1,1 +1,1 @@
-"""The whole jobs - publish, resolve, get, verify - put together from the parts below."""
+"""What publishing and downloading stand on: the session, what the chain says, manifests, verifying."""

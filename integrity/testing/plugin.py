@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from integrity.client.publishing import Published
     from integrity.client.session import Session
     from integrity.devchain.chain import DevelopmentChain
+    from integrity.publishing.publish import Published
     from integrity.testing.liar import Act, LyingSource
     from integrity.testing.serving import ServedHome
 
@@ -93,7 +93,7 @@ def integrity_release(
     tmp_path: Path,
 ) -> ServedRelease:
     """``tool@1.0.0``: a text, an executable of several pieces, an empty file and one in a folder."""
-    from integrity.client.publishing import publish
+    from integrity.publishing.publish import publish
 
     folder = tmp_path / "tool"
     (folder / "docs" / "deep").mkdir(parents=True)

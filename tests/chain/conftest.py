@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from integrity import publish
-from integrity.client.publishing import Published
 from integrity.client.session import Session
 from integrity.devchain.chain import DevelopmentChain
 from integrity.home import Home
+from integrity.publishing.publish import Published
 from integrity.testing.people import equip
 
 from .anvils import Anvil, running_anvil, with_registry

@@ -8,9 +8,9 @@ from typing import Any
 
 from integrity import publish
 from integrity.chain.artifact import load_artifact
-from integrity.client.publishing import Published
 from integrity.client.session import Session
 from integrity.core.registry import manifest_slot
+from integrity.publishing.publish import Published
 
 from .anvils import Anvil
 

@@ -17,7 +17,7 @@ from .lying_rpc import Act, Call, Forward, HangUp
 _CONTEXT = multiprocessing.get_context("forkserver")
 # Imported once, so that each process starts in a moment.
 _CONTEXT.set_forkserver_preload(
-    ["integrity.chain.writer", "integrity.client.publishing", "eth_account"]
+    ["integrity.chain.writer", "integrity.publishing.publish", "eth_account"]
 )
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from integrity.client.publishing import publish
 from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.devchain.chain import DevelopmentChain
 from integrity.home import Home
+from integrity.publishing.publish import publish
 from integrity.testing.people import equip
 from integrity.testing.serving import ServedHome
 

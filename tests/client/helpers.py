@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from integrity.client import getting
-from integrity.client.publishing import Published
-from integrity.client.recording import Recorder
 from integrity.client.session import Session
 from integrity.core.links import Link
+from integrity.downloading import getting
 from integrity.home import Home
+from integrity.publishing.publish import Published
+from integrity.publishing.recording import Recorder
 from integrity.store.database import Store
 from tests.adversary.sources import AT_ONCE
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from integrity import get, publish
-from integrity.client.publishing import Published
 from integrity.client.session import Session
 from integrity.errors import ReleaseNotFound, Revoked
 from integrity.home import Home
 from integrity.ports import MANIFEST, Order, Source
+from integrity.publishing.publish import Published
 from integrity.sources.gateway import GatewaySource
 from integrity.store.database import Store
 from integrity.testing.serving import ServedHome

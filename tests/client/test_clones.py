@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from integrity.client import receiving
-from integrity.client.repairing import repair
 from integrity.disk import system
+from integrity.downloading import receiving
+from integrity.downloading.repairing import repair
 from integrity.errors import DiskError
 from integrity.ports import Source
 from integrity.sources.folder import FolderSource

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from integrity.client.publishing import publish
 from integrity.client.session import Session
 from integrity.client.verifying import verify
 from integrity.core.links import Link
@@ -26,6 +25,7 @@ from integrity.errors import (
     UsageError,
 )
 from integrity.ports import Progress
+from integrity.publishing.publish import publish
 from integrity.sources.gateway import GatewaySource
 from tests.adversary.sources import MemorySource
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from integrity.client.mirroring import Event, Mirror
-from integrity.client.publishing import publish
 from integrity.client.session import Session
 from integrity.core.cid import raw_cid
 from integrity.core.links import Link
+from integrity.downloading.mirroring import Event, Mirror
+from integrity.publishing.publish import publish
 from integrity.sources.gateway import GatewaySource
 from integrity.store.database import Store
 from integrity.testing.serving import ServedHome

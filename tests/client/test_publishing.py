@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from integrity.client.publishing import Published, publish
-from integrity.client.recording import Recorder
 from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.disk.building import ReleaseBuilder
@@ -26,6 +24,8 @@ from integrity.errors import (
 )
 from integrity.home import Home
 from integrity.ports import Progress
+from integrity.publishing.publish import Published, publish
+from integrity.publishing.recording import Recorder
 from integrity.sources.gateway import GatewaySource
 from integrity.store.database import Store
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from integrity.client.getting import is_as_it_was
-from integrity.client.repairing import repair
 from integrity.client.session import Session
 from integrity.client.verifying import verify
 from integrity.disk.staging import Staging
+from integrity.downloading.getting import is_as_it_was
+from integrity.downloading.repairing import repair
 from integrity.errors import Locked, SourcesLied, SourcesUnavailable, UsageError
 from tests.adversary.sources import AT_ONCE, MemorySource, flip
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from integrity.client.session import Session
-from integrity.client.streaming import Span, parse_span, stream
+from integrity.downloading.streaming import Span, parse_span, stream
 from integrity.errors import SourcesLied, SourcesUnavailable, UsageError
 from tests.adversary.sources import AT_ONCE, MemorySource, flip
 

@@ -125,7 +125,7 @@ def test_the_folder_of_another_release_fails(
 def test_a_single_file_is_verified_where_it_stands(
     published: Publish, publisher: Session, reader_of: ReaderOf, tmp_path: Path
 ) -> None:
-    from integrity.client.publishing import publish
+    from integrity.publishing.publish import publish
 
     write_tree(tmp_path, {"tool.bin": b"alone"})
     result = publish(publisher, tmp_path / "tool.bin", "verify-single", "1")

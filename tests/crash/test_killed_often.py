@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from integrity.client.publishing import publish
 from integrity.client.session import Session
+from integrity.publishing.publish import publish
 from integrity.testing.threaded import ThreadedServer
 
 pytestmark = pytest.mark.long

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from integrity.client.recording import Recorder
 from integrity.client.session import Session
 from integrity.core.links import Link
+from integrity.publishing.recording import Recorder
 
 MIB = 1 << 20
 

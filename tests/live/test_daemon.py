@@ -15,10 +15,7 @@ from pathlib import Path
 import pytest
 
 from integrity import get, publish
-from integrity.client.keeping import DaemonKeeper
-from integrity.client.publishing import Published
 from integrity.client.session import Session
-from integrity.client.uploading import Upload
 from integrity.core.anycid import AnyCid, any_cid, cid_of, parse_any_cid
 from integrity.core.cid import RAW, Cid
 from integrity.errors import (
@@ -35,6 +32,9 @@ from integrity.ipfs import kubo as adapter
 from integrity.ipfs.kubo import Kubo as Daemon
 from integrity.ipfs.kubo import find_api
 from integrity.ports import Progress
+from integrity.publishing.keeping import DaemonKeeper
+from integrity.publishing.publish import Published
+from integrity.publishing.uploading import Upload
 from integrity.sources.daemon import DaemonSource
 from integrity.store.database import Store
 from integrity.store.reading import BlockReader

@@ -16,8 +16,6 @@ import pytest
 import urllib3
 
 from integrity import publish
-from integrity.client.keeping import DaemonKeeper, Keeper, ServiceKeeper
-from integrity.client.publishing import Published
 from integrity.client.session import Session
 from integrity.core.anycid import AnyCid, cid_of, parse_any_cid
 from integrity.core.cid import RAW
@@ -27,6 +25,8 @@ from integrity.home import set_config
 from integrity.ipfs import pinning
 from integrity.ipfs.kubo import Kubo as Daemon
 from integrity.ipfs.pinning import PinningService as Client
+from integrity.publishing.keeping import DaemonKeeper, Keeper, ServiceKeeper
+from integrity.publishing.publish import Published
 from integrity.testing.people import equip
 from integrity.testing.serving import ServedHome
 from tests.adversary.conftest import serve

@@ -13,9 +13,9 @@ import pytest
 
 from integrity import Session, get, publish
 from integrity.client.exporting import export_car
-from integrity.client.publishing import Published
 from integrity.core.anycid import parse_any_cid
 from integrity.core.car import CarReader
+from integrity.publishing.publish import Published
 from integrity.sources.own import StoreSource
 from integrity.store.database import Store
 from integrity.store.importing import import_car

@@ -108,7 +108,7 @@ def deploy(
     as_json: Json = False,
 ) -> None:
     """Put the registry at its one address on a chain."""
-    from integrity.client.deploying import deploy as run
+    from integrity.publishing.deploying import deploy as run
 
     result = run(session(rpc=rpc, chain=chain), key)
     if as_json:

@@ -30,8 +30,8 @@ from integrity_cli.values import record_link, record_value, rests_on
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from integrity.client.getting import Got
-    from integrity.client.repairing import Repaired
+    from integrity.downloading.getting import Got
+    from integrity.downloading.repairing import Repaired
     from integrity.fetch.tallies import SourceTally
 
 
@@ -86,8 +86,8 @@ def get(
 
     The folder appears whole or not at all.
     """
-    from integrity.client.getting import get as run
     from integrity.core.selection import Selection
+    from integrity.downloading.getting import get as run
     from integrity.errors import UsageError
     from integrity.sources.opening import opened
 
@@ -143,8 +143,8 @@ def _stream(
     who: tuple[list[str], str | None],
     limits: tuple[str | None, str | None],
 ) -> None:
-    from integrity.client.streaming import parse_span, stream
     from integrity.disk.files import write_new
+    from integrity.downloading.streaming import parse_span, stream
     from integrity.errors import UsageError
     from integrity.sources.opening import opened
 
@@ -232,7 +232,7 @@ def repair(
     as_json: Json = False,
 ) -> None:
     """Fetch again exactly what is damaged or missing in a folder."""
-    from integrity.client.repairing import repair as run
+    from integrity.downloading.repairing import repair as run
     from integrity.sources.opening import opened
 
     how = terms(limit, limit_each)

@@ -31,7 +31,7 @@ from integrity_cli.options import path as parse_path
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from integrity.client.mirroring import Event, Mirror
+    from integrity.downloading.mirroring import Event, Mirror
     from integrity.ports import Progress
 
 
@@ -72,7 +72,7 @@ def mirror(
 
     Until INT or TERM; then it stops at once, and goes on where it was the next time.
     """
-    from integrity.client.mirroring import FAILED, Mirror
+    from integrity.downloading.mirroring import FAILED, Mirror
     from integrity.errors import UsageError
     from integrity.serve.running import Serving, run
     from integrity.sources.opening import opened

@@ -16,10 +16,10 @@ from integrity_cli.progress import Form, Shown, shown
 from integrity_cli.values import block_value
 
 if TYPE_CHECKING:
-    from integrity.client.keeping import Keeper
-    from integrity.client.publishing import Published
     from integrity.client.session import Session
     from integrity.errors import Interrupted
+    from integrity.publishing.keeping import Keeper
+    from integrity.publishing.publish import Published
 
 PathArgument = Annotated[
     Path, typer.Argument(help="The folder, or the single file.", parser=parse_path)
@@ -79,7 +79,7 @@ def publish(
     as_json: Json = False,
 ) -> None:
     """Hash a folder, keep it servable, record it on the chain."""
-    from integrity.client.publishing import publish as run
+    from integrity.publishing.publish import publish as run
 
     given = session(rpc=rpc, chain=chain, publisher=publisher)
     try:
@@ -143,8 +143,8 @@ def _keepers(
     if not ipfs and not pin:
         yield keepers
         return
-    from integrity.client.keeping import DaemonKeeper, ServiceKeeper
     from integrity.ipfs.kubo import Kubo  # imports requests
+    from integrity.publishing.keeping import DaemonKeeper, ServiceKeeper
 
     with contextlib.ExitStack() as stack:
         daemon = stack.enter_context(Kubo(api)) if ipfs else None

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from integrity.client.filling import fill
 from integrity.client.manifests import ManifestFile
 from integrity.client.resolving import still_stands
 from integrity.client.session import Session
-from integrity.client.sharing import Share
 from integrity.client.verifying import UNCHANGED, VERIFIED, bring_manifest, compare
 from integrity.core.links import Link
 from integrity.core.manifest import FileEntry, Header
@@ -22,6 +20,8 @@ from integrity.disk.sidecars import read_chunks, sidecar_path, write_sidecar
 from integrity.disk.staging import Staging, check_target
 from integrity.disk.system import Signature, signature
 from integrity.disk.walk import Walker
+from integrity.downloading.filling import fill
+from integrity.downloading.sharing import Share
 from integrity.errors import (
     IntegrityError,
     PathRefused,

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from integrity.client.getting import get, is_as_it_was
 from integrity.client.resolving import history
 from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.disk.sidecars import sidecar_path
 from integrity.disk.system import real_path
+from integrity.downloading.getting import get, is_as_it_was
 from integrity.errors import DiskError, IntegrityError, UsageError
 from integrity.fetch.engine import Terms
 from integrity.ports import Report, Source

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from integrity.client.filling import fill
 from integrity.client.manifests import ManifestFile
 from integrity.client.session import Session
 from integrity.client.verifying import bring_manifest
@@ -16,6 +15,7 @@ from integrity.disk.durable import make_durable
 from integrity.disk.safetree import write_refused
 from integrity.disk.sidecars import write_sidecar
 from integrity.disk.staging import Staging
+from integrity.downloading.filling import fill
 from integrity.errors import UsageError
 from integrity.fetch.engine import Fetcher, Terms
 from integrity.fetch.tallies import SourceTally

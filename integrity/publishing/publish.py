@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from integrity.client.beside import beside
-from integrity.client.keeping import Keeper
-from integrity.client.recording import LATEST, Recorder, Standing
 from integrity.client.resolving import FINALIZED
 from integrity.client.session import Session
 from integrity.core.links import Link
@@ -28,6 +26,8 @@ from integrity.errors import (
     TransactionRefused,
 )
 from integrity.ports import Progress, Report, Signer
+from integrity.publishing.keeping import Keeper
+from integrity.publishing.recording import LATEST, Recorder, Standing
 from integrity.store.database import Store
 
 FINAL_SECONDS = 3600.0

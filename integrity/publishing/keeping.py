@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from integrity.client.uploading import Upload
 from integrity.core.anycid import AnyCid, release_roots
 from integrity.core.dagpb import BLOCK_LIMIT
 from integrity.disk.building import ReleaseBuilder
@@ -16,6 +15,7 @@ from integrity.disk.hashing import Take
 from integrity.errors import BlockMismatch, IpfsRefused, IpfsUnavailable
 from integrity.ipfs.kubo import Kubo
 from integrity.ipfs.pinning import PinningService
+from integrity.publishing.uploading import Upload
 
 
 class Keeper(Protocol):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from integrity.client.meter import Meter
-from integrity.client.receiving import Entries, Receiver
 from integrity.core.cid import Cid
 from integrity.core.manifest import FileEntry
 from integrity.disk.remembered import Stats
 from integrity.disk.safetree import SafeTree
+from integrity.downloading.meter import Meter
+from integrity.downloading.receiving import Entries, Receiver
 from integrity.fetch.engine import Fetcher
 from integrity.fetch.plan import Lack, batches
 from integrity.fetch.pool import Batch

@@ -1,0 +1,1 @@
+"""A folder becomes a release: hashed, kept, and recorded on the chain."""
