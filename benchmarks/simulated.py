@@ -55,7 +55,7 @@ def main(gibibytes: int) -> None:
     started = time.perf_counter()
     with (
         tempfile.TemporaryDirectory() as folder, SafeTree(Path(folder)) as tree,
-        Sparse(tree, lambda: iter([entry])) as receiver,
+        Sparse(tree, lambda: iter([entry]), Path(folder)) as receiver,
     ):  # fmt: skip
         fetcher.run(lambda: batches(receiver.lacks()), receiver)
         assert fetcher.missing is None

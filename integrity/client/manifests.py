@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from integrity.client.session import Session
-from integrity.core.manifest import FileEntry, Header
+from integrity.core.manifest import HEADER_LIMIT, FileEntry, Header
 from integrity.core.pieces import piece_length, split_digests
 from integrity.core.reading import (
     MANIFEST_LIMIT,
@@ -20,13 +22,14 @@ from integrity.core.reading import (
     manifest_leaves,
     read_header,
 )
-from integrity.disk.sidecars import read_chunks
+from integrity.disk.sidecars import read_chunks, sidecar_path
 from integrity.disk.spooling import NodeSpool
 from integrity.disk.system import write_at
 from integrity.disk.temporary import TemporaryFolder, TemporaryScratch
 from integrity.errors import (
     DiskError,
     FormatError,
+    IntegrityError,
     LimitExceeded,
     ManifestInvalid,
     SourceError,
@@ -41,6 +44,35 @@ from integrity.verifier.content import manifest_digest, step6_manifest
 _WHAT = "the manifest"
 _HELD = 8 << 20
 """Bytes of a manifest up to which its files are held in memory, as they are gone through more than once."""
+
+_PATIENCE = (30.0, 600.0, math.inf)
+"""Seconds that one source may take for all of a manifest while there are others to be asked."""
+
+
+def _from_its_header(portions: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes, once their first line is a manifest's. Raises FormatError."""
+    first = bytearray()
+    for portion in portions:
+        first += portion
+        if b"\n" in portion or len(first) > HEADER_LIMIT:
+            break
+    if first:
+        read_header([bytes(first)])
+        yield bytes(first)
+    yield from portions
+
+
+def digest_beside(folder: Path) -> bytes | None:
+    """The digest of the manifest beside a folder; None when there is none that can be read."""
+    sidecar = sidecar_path(folder)
+    try:
+        return manifest_digest(lambda: read_chunks(sidecar))
+    except (OSError, IntegrityError):
+        return None
+
+
+class _Slow(Exception):
+    """Others are to be asked first."""
 
 
 class ManifestFile:
@@ -95,7 +127,7 @@ class ManifestFile:
         """
         root = self._fetch_root(fetcher, digest)
         if root is None:
-            if not any(self._take_file(tally, digest) for tally in fetcher.tallies):
+            if not self._take_files(fetcher.tallies, digest):
                 raise failure(fetcher.tallies, _WHAT)
             return
         try:
@@ -108,22 +140,40 @@ class ManifestFile:
             else:
                 self._fetch_leaves(fetcher, *leaves)
 
-    def _take_file(self, tally: SourceTally, digest: bytes) -> bool:
-        """Whether a source has the manifest as a file of its own."""
+    def _take_files(self, tallies: Sequence[SourceTally], digest: bytes) -> bool:
+        """Whether a source has the manifest as a file of its own. Nothing of it can be checked before it
+        is whole: whoever takes long is asked again after the others, with more patience.
+        """
+        left = [t for t in tallies if t.lie is None and isinstance(t.source, ManifestHolder)]
+        for patience in _PATIENCE:
+            seconds = math.inf if len(left) == 1 else patience
+            slow = []
+            for tally in left:
+                try:
+                    if self._take_file(tally, digest, time.monotonic() + seconds):
+                        return True
+                except _Slow:
+                    slow.append(tally)
+            left = slow
+        return False
+
+    def _take_file(self, tally: SourceTally, digest: bytes, deadline: float) -> bool:
+        """The same of one; raises _Slow past the deadline (time.monotonic)."""
         source = tally.source
-        if tally.lie is not None or not isinstance(source, ManifestHolder):
-            return False
-        left = MANIFEST_LIMIT
+        assert isinstance(source, ManifestHolder)
+        size = 0
         try:
             with _no_room(), self.path.open("wb") as file:
-                for portion in source.manifest():
-                    left -= len(portion)
-                    if left < 0:
-                        break
+                for portion in _from_its_header(iter(source.manifest())):
+                    size += len(portion)
+                    if size > MANIFEST_LIMIT:
+                        raise LimitExceeded(f"more than {MANIFEST_LIMIT} bytes")
+                    if time.monotonic() > deadline:
+                        raise _Slow
                     file.write(portion)
-            if left < MANIFEST_LIMIT and manifest_digest(self.chunks) == digest:
+            if size and manifest_digest(self.chunks) == digest:
                 return True
-            what = "has no manifest beside it" if left == MANIFEST_LIMIT else "has another manifest"
+            what = "has another manifest" if size else "has no manifest beside it"
         except SourceError as error:
             what = error.message.removeprefix(f"{source.name}: ")
         except FormatError:

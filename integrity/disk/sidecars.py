@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from integrity.core.reading import read_header
 from integrity.disk.files import write_parts
+from integrity.disk.system import open_read
 from integrity.errors import DiskError, FormatError
 
 SUFFIX = ".integrity"
@@ -23,8 +26,12 @@ def sidecar_path(folder: Path) -> Path:
 
 
 def read_chunks(path: Path) -> Iterator[bytes]:
-    """A file's bytes; OSError as from the system."""
-    with path.open("rb") as file:
+    """A regular file's bytes; OSError as from the system, and for whatever else stands there: nobody
+    may ever write into a pipe.
+    """
+    with os.fdopen(open_read(path, follow=True), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
         while chunk := file.read(_CHUNK):
             yield chunk
 

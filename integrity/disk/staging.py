@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -15,12 +15,15 @@ from pathlib import Path
 
 import filelock
 
+from integrity.disk import replacing
 from integrity.disk.durable import make_durable
 from integrity.disk.safetree import write_refused
-from integrity.disk.system import exchange, sync_directory
-from integrity.errors import Locked, PathRefused, UnsafePath
+from integrity.disk.system import sync_directory
+from integrity.errors import DiskError, Locked, PathRefused, UnsafePath
 
-_OURS = {"lock", "tree", "old"}
+_PART = ".part"
+_OURS = {"lock", "tree", "probe"}
+_STANDS = frozenset((errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR))
 
 
 class Staging:
@@ -28,11 +31,10 @@ class Staging:
 
     def __init__(self, target: Path) -> None:
         self.target = target
-        self._part = target.with_name(target.name + ".part")
-        self.tree = self._part / "tree"
+        self.tree = tree_of(target)
+        self._part = self.tree.parent
         self._lock_file = self._part / "lock"
         self._lock = filelock.FileLock(self._lock_file, timeout=0)
-        self._old = self._part / "old"
         self._identity = (0, 0)
         self.warnings: list[str] = []
 
@@ -43,8 +45,7 @@ class Staging:
             self._part.mkdir(parents=True, exist_ok=True)
             self._check_ours()
             self._lock.acquire()
-            if os.path.lexists(self._old):  # a run was killed between an exchange and its end
-                self._put_aside()
+            replacing.settle(self._part, self.tree, self.target, self.warnings)
             if self.tree.is_symlink():
                 raise PathRefused(f"{str(self.tree)!r} is a symbolic link; remove it")
             self.tree.mkdir(exist_ok=True)
@@ -74,7 +75,8 @@ class Staging:
     def _check_ours(self) -> None:
         """Somebody's own folder that happens to have our names must not be cleared out."""
         names = set(os.listdir(self._part))
-        foreign = names - _OURS if "lock" in names else names
+        ours = {name for name in names if name in _OURS or replacing.is_name(name)}
+        foreign = names - ours if "lock" in names else names
         if foreign:
             raise PathRefused(
                 f"{str(self._part)!r} holds {min(foreign)!r}, which is not ours",
@@ -82,16 +84,16 @@ class Staging:
             )
 
     def _holds_something(self) -> bool:
-        if os.path.lexists(self._old):
-            return True
         try:
-            return any(self.tree.iterdir())
+            left = set(os.listdir(self._part)) - _OURS
+            return bool(left) or any(self.tree.iterdir())
         except OSError:
             return False
 
     def finish(self) -> None:
         """Make the tree durable, then give it its final name. Nothing is lost when it raises
-        DiskError, or UnsafePath because something else was put in the tree's place.
+        DiskError, PathRefused because something stands there by now, or UnsafePath because something
+        else was put in the tree's place.
         """
         try:
             self._make_durable()
@@ -100,6 +102,11 @@ class Staging:
             os.rename(self.tree, self.target)
             sync_directory(os.fspath(self.target.parent))
         except OSError as error:
+            if error.errno in _STANDS:
+                raise PathRefused(
+                    f"something was put at {str(self.target)!r} during the download",
+                    next="Move it away, or have it replaced with --replace; what was downloaded is kept.",
+                ) from error
             raise write_refused(self.target, error) from error
 
     def exchange(self, may_go: Callable[[Path], bool]) -> None:
@@ -109,18 +116,7 @@ class Staging:
         """
         try:
             self._make_durable()
-            # Under this name it is never taken for a download that goes on.
-            os.rename(self.tree, self._old)
-            try:
-                exchange(os.fspath(self._old), os.fspath(self.target))
-            except OSError:
-                os.rename(self._old, self.tree)  # it is still the download
-                raise
-            sync_directory(os.fspath(self.target.parent))
-            if may_go(self._old):
-                shutil.rmtree(self._old)
-            else:
-                self._put_aside()
+            replacing.replace(self.tree, self.target, may_go, self.warnings)
         except OSError as error:
             raise write_refused(self.target, error) from error
 
@@ -132,18 +128,31 @@ class Staging:
             )
         make_durable(self.tree)
 
-    def _put_aside(self) -> None:
-        for number in itertools.count(1):
-            name = f"{self.target.name}.old" + (f"-{number}" if number > 1 else "")
-            beside = self.target.with_name(name)
-            if not os.path.lexists(beside):
-                os.rename(self._old, beside)
-                self.warnings.append(f"what stood there before is now {str(beside)!r}")
-                return
-
     def _clear(self) -> None:
         with contextlib.suppress(OSError):
             shutil.rmtree(self._part)
+
+
+def tree_of(target: Path) -> Path:
+    """Where a target grows."""
+    return target.with_name(target.name + _PART) / "tree"
+
+
+def is_unfinished(folder: bytes) -> bool:
+    """Whether a folder is one in which a download grows, so that not all of it has to be there."""
+    part, name = os.path.split(folder)
+    return name == b"tree" and part.endswith(_PART.encode()) and os.path.lexists(part + b"/lock")
+
+
+def settle(target: Path) -> list[str]:
+    """Bring to an end what an earlier run did not, which was killed while it replaced a folder -> what is
+    to be told of it. What cannot be, and what another process works on, is left for the download.
+    """
+    with contextlib.suppress(DiskError, Locked, PathRefused):
+        if os.path.lexists(tree_of(target).parent):
+            with Staging(target) as staging:
+                return staging.warnings
+    return []
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -166,16 +175,31 @@ def check_target(target: Path) -> bool:
                 next="Choose another folder with -o.",
             )
         filled = any(target.iterdir())
-        if not filled and os.path.ismount(target):
-            raise PathRefused(
-                f"{str(target)!r} is a mount point, and the finished release could not be put there",
-                next="Name a folder inside it with -o.",
-            )
-        if not filled and target.is_symlink():
-            raise PathRefused(
-                f"{str(target)!r} is a symbolic link to an empty folder, and would be replaced",
-                next="Name the folder itself with -o.",
-            )
+        if not filled:
+            _check_renamed_over(target)
         return filled
     except OSError as error:
         raise PathRefused(f"cannot look at {str(target)!r}: {error.strerror or error}") from error
+
+
+def check_replaceable(target: Path) -> None:
+    """Raises PathRefused when a folder that stands at the target cannot change places with another."""
+    _check_renamed_over(target)
+    if not os.access(target, os.W_OK):
+        raise PathRefused(
+            f"{str(target)!r} may not be written, and could not be replaced",
+            next="Mend its permissions, or name another folder with -o.",
+        )
+
+
+def _check_renamed_over(target: Path) -> None:
+    if target.is_symlink():
+        raise PathRefused(
+            f"{str(target)!r} is a symbolic link, which would be replaced and not its folder",
+            next="Name the folder itself with -o.",
+        )
+    if os.path.ismount(target):
+        raise PathRefused(
+            f"{str(target)!r} is a mount point, and the finished release could not be put there",
+            next="Name a folder inside it with -o.",
+        )

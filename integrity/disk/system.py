@@ -50,7 +50,9 @@ def real_path(path: Path) -> bytes:
     return os.fsencode(os.path.realpath(path))
 
 
-def open_read(path: str | bytes, *, dir_fd: int | None = None, follow: bool = False) -> int:
+def open_read(
+    path: str | bytes | os.PathLike[str], *, dir_fd: int | None = None, follow: bool = False
+) -> int:
     """A descriptor for reading; a symbolic link at the end is an OSError unless ``follow``."""
     flags = os.O_RDONLY | _CLOEXEC | _BINARY | _NONBLOCK | (0 if follow else NOFOLLOW)
     return os.open(path, flags, dir_fd=dir_fd)
@@ -208,22 +210,38 @@ def sync_file_system(path: str) -> None:
         os.sync()
 
 
-def exchange(one: str, other: str) -> None:
-    """Give each of two folders the other's name, in one step where the system knows how; raises
+def exchange(one: str, other: str) -> bool:
+    """Give each of two folders the other's name in one step -> whether the system knows how; raises
     OSError.
     """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        done = libc.renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
-        if done == 0:
-            return
-        code = ctypes.get_errno()
-        if code not in {errno.EINVAL, errno.ENOSYS}:
-            raise OSError(code, os.strerror(code), other)
-    aside = one + ".aside"
-    os.rename(other, aside)
-    os.rename(one, other)
-    os.rename(aside, one)
+    if sys.platform != "linux":
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    done = libc.renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
+    if done == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in {errno.EINVAL, errno.ENOSYS}:
+        return False
+    raise OSError(code, os.strerror(code), other)
+
+
+def keeps_execute_bits(folder: Path) -> bool:
+    """Whether a file in this folder can be made executable or not, as FAT's cannot; a file is made there
+    and removed to find out. Raises OSError.
+    """
+    probe = folder / "probe"
+    try:
+        os.close(create(os.fspath(probe)))
+        for mode in (0o600, 0o700):
+            probe.chmod(mode)
+            if probe.stat().st_mode & stat.S_IXUSR != mode & stat.S_IXUSR:
+                return False
+        return True
+    except PermissionError:
+        return False
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def sync_directory(path: str) -> None:

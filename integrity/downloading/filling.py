@@ -33,10 +33,12 @@ class Filled:
     present: int
     pieces: int
     bytes: int
+    warnings: list[str]
 
 
 def fill(
     root: Path,
+    scratch: Path,
     entries: Entries,
     content: Cid,
     size: int,
@@ -47,13 +49,13 @@ def fill(
     release: Entries | None = None,
 ) -> Filled:
     """Fetch into a folder whatever of these files, of ``size`` bytes in all, is not right in it. All the
-    release's files are ``release``, if these are only some.
+    release's files are ``release``, if these are only some. ``scratch`` is ours, on the same file system.
 
     ``clear`` takes away what does not belong there, and takes files that can be had at no cost before
     they are checked: it is for a folder that is nobody's yet. Raises SourcesLied, SourcesUnavailable,
     UnsafePath or DiskError; what was verified until then is in its place.
     """
-    with SafeTree(root) as tree, Receiver(tree, entries) as receiver:
+    with SafeTree(root) as tree, Receiver(tree, entries, scratch) as receiver:
         if clear:
             sources = [tally.source for tally in fetcher.tallies]
             receiver.clone_from([source for source in sources if isinstance(source, FileHolder)])
@@ -75,7 +77,17 @@ def fill(
             present,
             _given(fetcher) - had,
             receiver.bytes - present,
+            _warnings(receiver.bits),
         )
+
+
+def _warnings(bits: int) -> list[str]:
+    if not bits:
+        return []
+    what = "a file is" if bits == 1 else f"{bits:,} files are"
+    return [
+        f"this file system keeps no execute bits: {what} executable, or not, other than in the release"
+    ]
 
 
 def _planned(receiver: Receiver, release: Entries | None, content: Cid) -> Iterator[Batch]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from integrity.client.manifests import ManifestFile
+from integrity.client.manifests import ManifestFile, digest_beside
 from integrity.client.resolving import still_stands
 from integrity.client.session import Session
 from integrity.client.verifying import UNCHANGED, VERIFIED, bring_manifest, compare
@@ -17,7 +17,13 @@ from integrity.core.manifest import FileEntry, Header
 from integrity.core.reading import iter_files
 from integrity.core.selection import Selection
 from integrity.disk.sidecars import read_chunks, sidecar_path, write_sidecar
-from integrity.disk.staging import Staging, check_target
+from integrity.disk.staging import (
+    Staging,
+    check_replaceable,
+    check_target,
+    settle,
+    tree_of,
+)
 from integrity.disk.system import Signature, signature
 from integrity.disk.walk import Walker
 from integrity.downloading.filling import fill
@@ -33,7 +39,6 @@ from integrity.fetch.engine import Fetcher, Terms
 from integrity.fetch.tallies import SourceTally
 from integrity.ports import Report, Source
 from integrity.sources.folder import FolderSource
-from integrity.verifier.content import manifest_digest
 from integrity.verifier.record import Record
 
 
@@ -93,15 +98,21 @@ def get(
         record, header = bring_manifest(session, file, link, fetcher, beside=target)
         target = (target or _default_target(header.package, header.version)).absolute()
         asked = _Asked(file, only, header, record)
+        warnings = settle(target)
         stands = check_target(target)
-        there = _already(session, target, asked, report, replace=replace) if stands else None
-        if there is not None:
+        got = _already(session, target, asked, report, replace=replace) if stands else None
+        if got is None:
+            got = _download(
+                session, link, target, asked, fetcher, report, share=share, replace=stands
+            )
+        else:
+            # A run may have been killed before it told the store.
+            Share(session, tree_of(target), got.warnings).moved(record.manifest, target)
             if share:
-                asked.offer(Share(session, target, there.warnings))
-            return there
-        got = _download(session, link, target, asked, fetcher, report, share=share, replace=stands)
-        if sidecar:
+                asked.offer(Share(session, target, got.warnings))
+        if sidecar and digest_beside(target) != record.manifest:
             write_sidecar(target, file.chunks(), got.warnings)
+        got.warnings[:0] = warnings
         return got
 
 
@@ -143,6 +154,7 @@ def _download(
         content = asked.header.content
         filled = fill(
             staging.tree,
+            staging.tree.parent,
             asked.entries,
             content,
             asked.size,
@@ -162,7 +174,7 @@ def _download(
         else:
             staging.finish()
         offered.moved(record.manifest, target)
-        warnings = list(staging.warnings)
+        warnings = staging.warnings + filled.warnings
     if asked.is_all:
         session.remembered.keep(target, record.manifest, filled.stats)
     return Got(
@@ -197,6 +209,7 @@ def _already(
         problems, extra, stats = compare(target, asked.entries(), size, report)
         if problems or extra:
             if replace:
+                check_replaceable(target)
                 return None
             first = problems[0].path if problems else extra[0]
             what = "differs" if problems else "is too many"
@@ -218,8 +231,10 @@ def is_as_it_was(session: Session, target: Path, now: Path | None = None) -> boo
     stands since, if it was renamed.
     """
     sidecar = sidecar_path(target)
+    digest = digest_beside(target)
+    if digest is None:
+        return False
     try:
-        digest = manifest_digest(lambda: read_chunks(sidecar))
         stats = _stats(now or target, iter_files(read_chunks(sidecar)))
         return session.remembered.matches(target, digest, stats)
     except (OSError, IntegrityError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,12 +15,16 @@ from integrity.core.links import Link
 from integrity.disk.sidecars import sidecar_path
 from integrity.disk.system import real_path
 from integrity.downloading.getting import get, is_as_it_was
+from integrity.downloading.sharing import is_whole
 from integrity.errors import DiskError, IntegrityError, UsageError
 from integrity.fetch.engine import Terms
 from integrity.ports import Report, Source
 from integrity.store.database import Store
 from integrity.store.entries import StoredRelease
 from integrity.store.upkeep import remove
+
+_DEPTH = 4
+"""Folders between a mirror's and a release's files."""
 
 FETCHED, DROPPED, FAILED, LEFT = "fetched", "dropped", "failed", "left"
 
@@ -52,32 +56,49 @@ class Mirror:
 
     def round(self, tell: Callable[[Event], None], report: Report | None = None) -> None:
         """Look once at every package. What fails is told, and tried again the next time."""
-        for link in self.links:
+        for links in self._packages():
             try:
-                self._check_alone(link)
-                wanted = self._wanted(link)
-                for version in wanted:
-                    self._fetch(replace(link, version=version), tell, report)
-                if link.version is None:
-                    self._drop(link, wanted, tell)
+                self._follow(links, tell, report)
             except IntegrityError as error:
-                tell(Event(FAILED, link, self.folder, error))
+                tell(Event(FAILED, links[0], self.folder, error))
 
-    def _wanted(self, link: Link) -> list[str]:
+    def _packages(self) -> Iterable[list[Link]]:
+        """The links of each package."""
+        found: dict[Link, list[Link]] = {}
+        for link in self.links:
+            found.setdefault(replace(link, version=None), []).append(link)
+        return found.values()
+
+    def _follow(
+        self, links: Sequence[Link], tell: Callable[[Event], None], report: Report | None
+    ) -> None:
+        any_version = replace(links[0], version=None)
+        self._check_alone(any_version)
+        wanted = self._wanted(any_version, {link.version for link in links})
+        for version in wanted:
+            self._fetch(replace(any_version, version=version), tell, report)
+        named = {link.version for link in links}
+        for known in sorted(self._offered(any_version), key=lambda known: known.version):
+            if known.version not in wanted and (None in named or known.version in named):
+                self._drop(replace(any_version, version=known.version), known, tell)
+
+    def _wanted(self, link: Link, named: set[str | None]) -> list[str]:
         """The versions to have, newest first; a revoked one is none of them."""
         found = [
             entry.version
             for entry in reversed(history(self.session, link).releases)
-            if entry.revoked is None and link.version in {None, entry.version}
+            if entry.revoked is None
         ]
-        return found[: self.keep]
+        newest = found[: self.keep] if None in named else []
+        return [version for version in found if version in newest or version in named]
 
-    def _place(self, link: Link) -> Path:
-        """Publishers may call their packages alike."""
-        return self.folder / link.publisher / f"{link.package}-{link.version}"
+    def _place(self, link: Link, version: str) -> Path:
+        """No two releases may be in each other's way, whatever publishers call them."""
+        name = f"{link.package}-{version}"
+        return self.folder / link.publisher / link.package / version / name
 
     def _fetch(self, link: Link, tell: Callable[[Event], None], report: Report | None) -> None:
-        place = self._place(link)
+        place = self._place(link, str(link.version))
         if self._has(link, place):
             return
         try:
@@ -92,60 +113,64 @@ class Mirror:
             tell(Event(FETCHED, link, place))
 
     def _has(self, link: Link, place: Path) -> bool:
-        """Whether it was fetched before and is offered; whoever asks for a piece has it hashed."""
-        if not place.is_dir() or not self.session.home.store.exists():
-            return False
-        return any(known.version == link.version for known in self._offered(link, place.parent))
+        """Whether it is offered already, from here or from elsewhere on this machine; whoever asks for
+        a piece has it hashed.
+        """
+        here = real_path(place)
+        for known in self._offered(link):
+            if known.version == link.version and os.path.lexists(known.folder):
+                with Store(self.session.home.store) as store:
+                    if known.folder == here or is_whole(store, known):
+                        return True
+        return False
 
     def _check_alone(self, link: Link) -> None:
         """A home offers a release from one place: two mirrors of a package would never agree. Raises
         UsageError.
         """
-        if not self.session.home.store.exists():
-            return
-        for known in self._offered(link, Path("/")):
+        for known in self._offered(link):
             place = Path(os.fsdecode(known.folder))
-            names = (link.publisher, f"{known.package}-{known.version}")
-            base = place.parent.parent
+            if len(place.parts) <= _DEPTH or not place.is_dir():
+                continue
+            other = replace(self, folder=place.parents[_DEPTH - 1])
             if (
-                place.parts[-2:] == names
-                and place.is_dir()
-                and real_path(base) != real_path(self.folder)
+                other._place(link, known.version) == place  # noqa: SLF001 - another one of these
+                and real_path(other.folder) != real_path(self.folder)
             ):
+                base = other.folder
                 raise UsageError(
                     f"this home mirrors {link.package} in {str(base)!r} already",
                     next=f"Mirror it there (--folder {base}). To move it, stop the mirror and move that "
                     "folder; or set INTEGRITY_HOME to another home.",
                 )
 
-    def _offered(self, link: Link, folder: Path) -> list[StoredRelease]:
-        """What this home offers of a package from below a folder."""
-        base = real_path(folder).rstrip(b"/") + b"/"
+    def _offered(self, link: Link) -> list[StoredRelease]:
+        """What this home offers of a package."""
+        if not self.session.home.store.exists():
+            return []
         with Store(self.session.home.store) as store:
             return [
                 known
                 for known in store.releases()
-                if known.folder.startswith(base)
-                and (known.chain_id, known.publisher, known.package)
+                if (known.chain_id, known.publisher, known.package)
                 == (link.chain_id, link.publisher, link.package)
             ]
 
-    def _drop(self, link: Link, wanted: Sequence[str], tell: Callable[[Event], None]) -> None:
-        if not self.session.home.store.exists():
+    def _drop(self, link: Link, known: StoredRelease, tell: Callable[[Event], None]) -> None:
+        """Let go of what this mirror fetched; what this home offers from elsewhere is not its own."""
+        place = self._place(link, known.version)
+        if known.folder != real_path(place):
             return
-        for known in sorted(self._offered(link, self.folder), key=lambda known: known.version):
-            if known.version in wanted:
-                continue
-            gone = replace(link, version=known.version)
-            place = self._place(gone)
-            mine = is_as_it_was(self.session, place)
-            with Store(self.session.home.store) as store:
-                remove(store, [known], [])
-            if mine:
-                shutil.rmtree(place, ignore_errors=True)
-                with contextlib.suppress(OSError):
-                    sidecar_path(place).unlink()
-            tell(Event(DROPPED if mine else LEFT, gone, place))
+        mine = is_as_it_was(self.session, place)
+        with Store(self.session.home.store) as store:
+            remove(store, [known], [])
+        if mine:
+            shutil.rmtree(place, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                sidecar_path(place).unlink()
+                for above in place.parents[: _DEPTH - 1]:
+                    above.rmdir()
+        tell(Event(DROPPED if mine else LEFT, link, place))
 
 
 def _make(folder: Path) -> None:

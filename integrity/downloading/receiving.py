@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from integrity.core.manifest import FileEntry
 from integrity.core.pieces import PIECE_SIZE, piece_count, piece_digest, piece_length
@@ -14,7 +14,14 @@ from integrity.disk.comparing import Checked, Comparison
 from integrity.disk.openfiles import OpenFiles
 from integrity.disk.remembered import Stats
 from integrity.disk.safetree import SafeTree, write_refused
-from integrity.disk.system import clone, read_at, regular_signature, write_at
+from integrity.disk.system import (
+    Signature,
+    clone,
+    keeps_execute_bits,
+    read_at,
+    regular_signature,
+    write_at,
+)
 from integrity.errors import DiskError, UnsafePath
 from integrity.fetch.plan import Lack
 from integrity.ports import FileHolder, Piece, Progress, Report
@@ -28,17 +35,18 @@ class Receiver:
 
     ``entries`` gives the files from the start as often as it is called. What is in the tree already
     counts only as far as it is hashed and matches: there is no other record of what was fetched, so
-    none can be wrong, lost or of another file.
+    none can be wrong, lost or of another file. ``scratch`` is a folder of ours on the same file system.
     """
 
-    def __init__(self, tree: SafeTree, entries: Entries) -> None:
+    def __init__(self, tree: SafeTree, entries: Entries, scratch: Path) -> None:
         self._tree = tree
         self._entries = entries
         self._files = OpenFiles(tree)
         self._lock = threading.Lock()
         self._have = bytearray()
         self._odd: set[str] = set()
-        self.bytes = 0
+        self.bytes = self.bits = 0
+        self._scratch = scratch
         self.before: Stats | None = None
 
     def __enter__(self) -> Receiver:
@@ -182,23 +190,44 @@ class Receiver:
     # --- whether it is whole -------------------------------------------------------------------
 
     def complete(self) -> Stats:
-        """Step 8: every file of the manifest stands there, a regular file of its size -> their
-        stats. Raises UnsafePath when somebody put something else in a file's place.
+        """Step 8: every file of the manifest stands there, a regular file of its size, executable or not
+        -> their stats. Raises UnsafePath when somebody put something else in a file's place, DiskError
+        when an execute bit cannot be set that the file system could keep; ``bits`` counts the others.
         """
         stats = Stats()
         self._tree.look_anew()
         for entry in self._entries():
             info = self._tree.stat(entry.path)
             signature = regular_signature(info)
-            if signature is None or signature[0] != entry.size:
+            if info is None or signature is None or signature[0] != entry.size:
                 raise UnsafePath(
                     f"{entry.path!r} was changed by somebody else while it was downloaded",
                     next="Run the same command again; what is still right is kept.",
                     evidence={"path": entry.path},
                 )
-            if info is not None and bool(info.st_mode & stat.S_IXUSR) != entry.executable:
-                with contextlib.suppress(OSError):
-                    self._tree.set_executable(entry.path, executable=entry.executable)
-                signature = regular_signature(self._tree.stat(entry.path)) or signature
+            if not _is_as_told(info, entry):
+                signature = self._set_executable(entry) or signature
             stats.add(signature)
         return stats
+
+    def _set_executable(self, entry: FileEntry) -> Signature | None:
+        why = "it stays as it was"
+        try:
+            self._tree.set_executable(entry.path, executable=entry.executable)
+        except OSError as error:
+            why = error.strerror or str(error)
+        info = self._tree.stat(entry.path)
+        if info is not None and not _is_as_told(info, entry):
+            if not self.bits and keeps_execute_bits(self._scratch):
+                what = "executable" if entry.executable else "not executable"
+                raise DiskError(
+                    f"cannot make {entry.path!r} {what}, as the release has it: {why}",
+                    next="Find out whose file it is, and run the same command again.",
+                    evidence={"path": entry.path},
+                )
+            self.bits += 1
+        return regular_signature(info)
+
+
+def _is_as_told(info: os.stat_result, entry: FileEntry) -> bool:
+    return os.name != "posix" or bool(info.st_mode & stat.S_IXUSR) == entry.executable

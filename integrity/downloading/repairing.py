@@ -60,9 +60,12 @@ def repair(
     path = path.resolve() if path.name in {"", ".."} else path.absolute()
     if not path.name:
         raise UsageError(f"{str(path)!r} is no release's folder", next="Name the folder itself.")
-    with ManifestFile(session) as file, Staging(path):
+    with ManifestFile(session) as file, Staging(path) as staging:
         record, header = bring_manifest(session, file, link, fetcher, beside=path)
-        filled = fill(path, file.entries, header.content, header.size, fetcher, report, clear=False)
+        filled = fill(
+            path, staging.tree.parent, file.entries, header.content, header.size, fetcher, report,
+            clear=False,
+        )  # fmt: skip
         try:
             make_durable(path)
         except OSError as error:
@@ -70,7 +73,7 @@ def repair(
         if not filled.pieces and filled.before is not None:
             # Of what is somebody's own only the stats from before it was hashed are to be trusted.
             session.remembered.keep(path, record.manifest, filled.before)
-        warnings: list[str] = []
+        warnings = staging.warnings + filled.warnings
         write_sidecar(path, file.chunks(), warnings)
     return Repaired(
         path, header, record, filled.pieces, filled.bytes, filled.extra, fetcher.tallies, warnings

@@ -10,9 +10,11 @@ from pathlib import Path
 from integrity.client.manifests import ManifestFile
 from integrity.client.session import Session
 from integrity.core.manifest import FileEntry, Header
+from integrity.disk.staging import is_unfinished
 from integrity.disk.system import real_path
 from integrity.errors import StoreError
 from integrity.store.database import Store
+from integrity.store.entries import StoredRelease
 from integrity.verifier.record import Record
 
 
@@ -31,18 +33,24 @@ class Share:
     def offer(
         self, file: ManifestFile, entries: Iterable[FileEntry], header: Header, record: Record
     ) -> None:
-        """Have these files served from the folder, as far as they are there. A release that this home
-        serves already, from wherever it still stands, is left as it is.
+        """Have these files served from the folder, as far as they are there, and with them what else of
+        the release this folder was said to have. A release that this home serves whole from somewhere
+        else is left as it is.
         """
+        base = self._place
+        files = ((entry, base + b"/" + entry.path.encode()) for entry in entries)
         with self._warned(), Store(self._session.home.store) as store:
-            for known in store.releases():
-                if known.manifest == record.manifest:
-                    if not os.path.isdir(known.folder):  # somebody moved it
-                        store.move_release(known.manifest, self._place)
-                    return
-            base = self._place
-            files = ((entry, base + b"/" + entry.path.encode()) for entry in entries)
-            store.add_release(header, record.chain_id, record.manifest, base, files, file.nodes())
+            known = store.release(record.manifest)
+            if known is not None and not os.path.lexists(known.folder):  # somebody moved it
+                store.move_release(known.manifest, base)
+                known = store.release(record.manifest)
+            if known is not None and known.folder == base:
+                if store.count_files(base) < header.files:
+                    store.add_files(files)
+            elif known is None or not is_whole(store, known):
+                store.add_release(
+                    header, record.chain_id, record.manifest, base, files, file.nodes()
+                )
 
     def moved(self, manifest: bytes, folder: Path) -> None:
         """What was offered from the folder, by this run or one before it, stands in another one now."""
@@ -50,7 +58,7 @@ class Share:
         def move(store: Store, known: bytes) -> None:
             if known == manifest:
                 store.move_release(known, real_path(folder))
-            else:  # of an earlier release, whose download was never finished
+            elif not os.path.isdir(self._place):  # of an earlier one, which was never finished
                 store.remove_release(known)
 
         self._each(move)
@@ -74,3 +82,8 @@ class Share:
             yield
         except StoreError as error:
             self._warnings.append(f"this home does not offer the release: {error.message}")
+
+
+def is_whole(store: Store, known: StoredRelease) -> bool:
+    """Whether a release is offered with all its files, and nobody is still fetching them."""
+    return not is_unfinished(known.folder) and store.count_files(known.folder) >= known.files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections import defaultdict
 from collections.abc import Callable
@@ -53,7 +54,12 @@ class GatewaySource(Blockwise):
                 raise NotHere(answer.refused().message)
             if answer.status != 200:
                 raise answer.refused()
-            return answer.read_into(buffer)
+            got = answer.read_into(buffer)
+            is_short = got < len(buffer) - 1 and answer.may_be_cut
+            if is_short and hashlib.sha256(buffer[:got]).digest() != digest:
+                # Whoever loses a connection is no liar.
+                raise SourceError(f"{self.name}: the answer ends too soon, or it is another block")
+            return got
 
     # --- many small files at once --------------------------------------------------------------
 

@@ -114,6 +114,13 @@ class Answer:
         self._is_whole = self.length == 0
         self._encoding = response.headers.get("content-encoding", "identity")[:40]
 
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether nothing told where it ends, so that its end looks like a lost connection (RFC 9112,
+        section 6.3).
+        """
+        return self.length is None and not self._raw.chunked
+
     def refused(self) -> SourceError:
         """Why an answer of this status is of no use."""
         reason = (self._response.reason or "")[:_SHOWN]

@@ -39,14 +39,13 @@ class MirrorSource:
         """The file beside the folder, whatever it is; nothing when there is none. Raises SourceError."""
         if not urlsplit(self.name).path:  # a whole server: there is nothing beside it
             return
-        buffer = memoryview(bytearray(_PORTION))
         with self._server.asked(".integrity") as answer:
             if answer.status in _ABSENT:
                 return
             if answer.status != 200:
                 raise answer.refused()
-            while got := answer.read_into(buffer):
-                yield bytes(buffer[:got])
+            while portion := answer.read_some(_PORTION):
+                yield portion
 
     def fetch(self, order: Order) -> None:
         """See :class:`integrity.ports.Source`."""

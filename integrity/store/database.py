@@ -14,18 +14,26 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from integrity.core.manifest import FileEntry, Header
 from integrity.core.pieces import split_digests
 from integrity.errors import StoreError
 from integrity.store import schema
 from integrity.store.entries import Place, StoredImport, StoredRelease
-from integrity.store.rows import IMPORT, RELEASE, block_place, checked, of_kind, piece_place
+from integrity.store.paths import AT_OR_BELOW, above, at_or_below
+from integrity.store.rows import (
+    IMPORT,
+    RELEASE,
+    batches,
+    block_place,
+    checked,
+    of_kind,
+    piece_place,
+)
 
-_T = TypeVar("_T")
+_RELEASE = "manifest, chain_id, publisher, package, version, content, folder, files, size"
 
-_BATCH = 4096
 _WAIT_SECONDS = 30.0
 _CACHE = 16 << 20  # digests come in no order: with SQLite's 2 MiB each would cost a page
 
@@ -126,9 +134,9 @@ class Store:
         """
         with _translated(self.path), self._transaction():
             self._forget_files(folder)
-            for file_batch in _batches(files):
+            for file_batch in batches(files):
                 self._add_files(file_batch)
-            for node_batch in _batches(nodes):
+            for node_batch in batches(nodes):
                 node_batch.sort()
                 self._db.executemany("INSERT OR REPLACE INTO node VALUES (?, ?)", node_batch)
             self._db.execute(
@@ -138,6 +146,24 @@ class Store:
                     header.content.digest, folder, header.files, header.size, int(time.time()),
                 ),
             )  # fmt: skip
+
+    def add_files(self, files: Iterable[tuple[FileEntry, bytes]]) -> None:
+        """Put more files of a release in, as :meth:`add_release` is given them; what is known of one is
+        left as it is.
+        """
+        with _translated(self.path), self._transaction():
+            for batch in batches(files):
+                self._add_files([(entry, path) for entry, path in batch if not self._knows(path)])
+
+    def _knows(self, path: bytes) -> bool:
+        return self._db.execute("SELECT 1 FROM file WHERE path = ?", (path,)).fetchone() is not None
+
+    def count_files(self, folder: bytes) -> int:
+        """How many files it knows at this path, or below it."""
+        with _translated(self.path), self._lock:
+            query = f"SELECT count(*) FROM file WHERE {AT_OR_BELOW}"  # noqa: S608
+            (count,) = self._db.execute(query, at_or_below(folder)).fetchone()
+        return int(count)
 
     def move_release(self, manifest: bytes, folder: bytes) -> None:
         """Say that the files of a release stand in another folder now, in the same order and as they
@@ -162,13 +188,12 @@ class Store:
 
     def _forget_files(self, folder: bytes) -> None:
         """What stood at this path, or below it, before: it is about to be told anew."""
-        below = (folder, folder + b"/", folder + b"0")  # "0" is the byte after "/"
-        condition = "path = ? OR (path >= ? AND path < ?)"
+        below = at_or_below(folder)
         self._db.execute(
-            f"DELETE FROM piece WHERE file IN (SELECT id FROM file WHERE {condition})",  # noqa: S608
+            f"DELETE FROM piece WHERE file IN (SELECT id FROM file WHERE {AT_OR_BELOW})",  # noqa: S608
             below,
         )
-        self._db.execute(f"DELETE FROM file WHERE {condition}", below)  # noqa: S608
+        self._db.execute(f"DELETE FROM file WHERE {AT_OR_BELOW}", below)  # noqa: S608
 
     def _add_files(self, batch: list[tuple[FileEntry, bytes]]) -> None:
         (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM file").fetchone()
@@ -195,7 +220,7 @@ class Store:
                 "INSERT INTO import (name, roots, blocks, size, added) VALUES (?, ?, 0, ?, ?)",
                 (name, roots, size, int(time.time())),
             ).lastrowid
-            for batch in _batches(blocks):
+            for batch in batches(blocks):
                 batch.sort()
                 self._db.executemany(
                     "INSERT OR IGNORE INTO block VALUES (?, ?, ?, ?)",
@@ -240,12 +265,16 @@ class Store:
 
     def releases(self) -> list[StoredRelease]:
         """Everything that can be served, in the order in which it was put in."""
-        query = (
-            "SELECT manifest, chain_id, publisher, package, version, content, folder, files, size "
-            "FROM release ORDER BY added, manifest"
-        )
+        return self._releases("ORDER BY added, manifest")
+
+    def release(self, manifest: bytes) -> StoredRelease | None:
+        """The release of this manifest, if it is served."""
+        return next(iter(self._releases("WHERE manifest = ?", manifest)), None)
+
+    def _releases(self, condition: str, *values: object) -> list[StoredRelease]:
+        query = f"SELECT {_RELEASE} FROM release {condition}"  # noqa: S608
         with _translated(self.path), self._lock:
-            rows = self._db.execute(query).fetchall()
+            rows = self._db.execute(query, values).fetchall()
         with of_kind(self.path):
             return [StoredRelease(*checked(row, RELEASE)) for row in rows]
 
@@ -318,7 +347,7 @@ class Store:
             gone = [
                 (number,)
                 for number, path in self._db.execute("SELECT id, path FROM file").fetchall()
-                if not any(above in folders for above in _above(bytes(path)))
+                if not any(folder in folders for folder in above(bytes(path)))
             ]
         self._db.executemany("DELETE FROM piece WHERE file = ?", gone)
         self._db.executemany("DELETE FROM file WHERE id = ?", gone)
@@ -343,25 +372,6 @@ class Store:
 
 _PIECE = "path, number, size FROM piece JOIN file ON file.id = piece.file"
 _BLOCK = "name, offset, length FROM block JOIN import ON id = import"
-
-
-def _above(path: bytes) -> Iterator[bytes]:
-    """A path, and every folder it is in."""
-    at = len(path)
-    while at > 0:
-        yield path[:at]
-        at = path.rfind(b"/", 0, at)
-
-
-def _batches(items: Iterable[_T]) -> Iterator[list[_T]]:
-    batch: list[_T] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) >= _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 @contextlib.contextmanager

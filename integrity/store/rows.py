@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from integrity.core.pieces import PIECE_SIZE, piece_length
 from integrity.errors import StoreError
 from integrity.store.entries import Place
 
+_T = TypeVar("_T")
+
+_BATCH = 4096
 _NO_NUMBER = "a number that is none"
 RELEASE = (bytes, int, str, str, str, bytes, bytes, int, int)
 IMPORT = (int, str, bytes, int, int)
@@ -48,3 +51,15 @@ def of_kind(path: Path) -> Iterator[None]:
             f"the store {path} is damaged: {error}",
             next="Move it away and publish your folders again: the same releases cost nothing.",
         ) from error
+
+
+def batches(items: Iterable[_T]) -> Iterator[list[_T]]:
+    """Rows that are put in together."""
+    batch: list[_T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) >= _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

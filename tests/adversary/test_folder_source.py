@@ -115,3 +115,10 @@ def test_the_folder_one_stands_in_has_a_name_too(
     with closing(FolderSource(Path("."))) as source:
         assert b"".join(source.manifest()) == b"beside"
         assert FileOrder(FILES).give_to(source).whole
+
+
+def test_a_pipe_beside_the_folder_keeps_nobody_waiting(folder: Path) -> None:
+    os.mkfifo(folder.with_name("old.integrity"))
+    with closing(FolderSource(folder)) as source, pytest.raises(SourceError, match="regular file"):
+        list(source.manifest())
+    assert given(folder, FILES).whole

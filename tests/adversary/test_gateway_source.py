@@ -26,10 +26,10 @@ ENOUGH = 64 * MIB
 """What no client may take of an answer to a request for 1 MiB, socket buffers and all."""
 
 
-def read(source: GatewaySource, limit: int = MIB) -> bytes:
+def read(source: GatewaySource, limit: int = MIB, digest: bytes = DIGEST) -> bytes:
     """As the engine asks: with room for one byte more than the piece has."""
     buffer = memoryview(bytearray(limit + 1))
-    return bytes(buffer[: source.read(DIGEST, buffer)])
+    return bytes(buffer[: source.read(digest, buffer)])
 
 
 # --- honest answers ----------------------------------------------------------------------------
@@ -53,7 +53,16 @@ def test_a_piece_without_a_length_ends_with_the_connection(
 ) -> None:
     source = source_of(serve(once(answer(body, "Connection: close", length=None))))
     for _ in range(2):
-        assert read(source) == body
+        assert read(source, digest=hashlib.sha256(body).digest()) == body
+
+
+@pytest.mark.parametrize("kept", [0, 1, MIB - 1])
+def test_one_that_was_cut_without_a_length_is_no_lie(
+    serve: Serve, source_of: Open, kept: int
+) -> None:
+    source = source_of(serve(once(answer(PIECE[:kept], "Connection: close", length=None))))
+    with pytest.raises(SourceError, match="too soon"):
+        read(source, digest=hashlib.sha256(PIECE).digest())
 
 
 @pytest.mark.parametrize("size", [1, 1000, 100_000])

@@ -10,6 +10,7 @@ import pytest
 
 from integrity import get, publish
 from integrity.client.session import Session
+from integrity.downloading.mirroring import Mirror
 from integrity.errors import ReleaseNotFound, Revoked
 from integrity.home import Home
 from integrity.ports import MANIFEST, Order, Source
@@ -120,6 +121,23 @@ def test_a_release_revoked_meanwhile_is_not_verified(
     assert "out.part" in caught.value.next
     assert not (tmp_path / "out").exists()
     assert tree_of(tmp_path / "out.part").items() >= PART.items()
+
+
+def test_a_mirror_lets_go_of_a_revoked_release_though_it_was_named(
+    anvil: Anvil, reader: Session, first: Published, source: Source, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    folder = tmp_path / "mirror"
+    mirror = Mirror(reader, [first.link], folder, 1, [source])
+    mirror.round(lambda event: told.append(event.what))
+    anvil.as_sender(first.link.publisher, "revoke", first.link.publisher, "tool", "1", 2, "")
+    anvil.mine(5)
+    mirror.round(lambda event: told.append(event.what))
+    mirror.round(lambda event: told.append(event.what))
+    assert told == ["fetched", "dropped"]
+    assert list(folder.iterdir()) == []
+    with Store(reader.home.store) as store:
+        assert not store.releases()
 
 
 def test_a_record_that_the_chain_drops_meanwhile_is_not_verified_and_no_piece_is_lost(

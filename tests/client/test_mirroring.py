@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,12 @@ def upstream(gateway: str) -> Iterator[GatewaySource]:
     source.close()
 
 
+def place_of(folder: Path, link: Link) -> Path:
+    assert link.version is not None
+    name = f"{link.package}-{link.version}"
+    return folder / link.publisher / link.package / link.version / name
+
+
 def follow(
     reader: Session, link: Link, folder: Path, *sources: object, keep: int = 2
 ) -> tuple[Mirror, list[str]]:
@@ -81,10 +88,11 @@ def test_new_releases_come_and_old_ones_go(
     package.release("2.0.0")
     package.release("1.2.0", make_latest=False)
     assert look(mirror) == ["fetched 1.2.0", "fetched 2.0.0", "dropped 1.0.0", "dropped 1.1.0"]
-    names = sorted(path.name for path in (folder / link.publisher).iterdir())
-    assert names == [
-        f"{package.name}-{rest}"
-        for rest in ("1.2.0", "1.2.0.integrity", "2.0.0", "2.0.0.integrity")
+    below = folder / link.publisher / link.package
+    assert sorted(os.fspath(path.relative_to(below)) for path in below.glob("*/*")) == [
+        f"{version}/{package.name}-{version}{more}"
+        for version in ("1.2.0", "2.0.0")
+        for more in ("", ".integrity")
     ]
     with ServedHome(reader.home) as served:
         for version, status in (("1.0.0", 404), ("1.2.0", 200), ("2.0.0", 200)):
@@ -101,6 +109,48 @@ def test_a_link_with_a_version_is_that_release_for_ever(
     mirror, told = follow(reader_of(link), link, tmp_path / "mirror", upstream, keep=1)
     assert told == ["fetched 1.0.0"]
     assert look(mirror) == []
+
+
+def test_a_package_and_a_release_of_it_are_both_kept(
+    package: Package, reader_of: ReaderOf, upstream: GatewaySource, tmp_path: Path
+) -> None:
+    link = package.release("1.0.0")
+    package.release("2.0.0")
+    package.release("3.0.0")
+    any_version = Link(link.chain_id, link.publisher, link.package, None)
+    folder = tmp_path / "mirror"
+    mirror = Mirror(reader_of(link), [any_version, link], folder, 1, [upstream], AT_ONCE)
+    assert look(mirror) == ["fetched 3.0.0", "fetched 1.0.0"]
+    assert look(mirror) == []
+
+
+def test_what_this_home_offers_from_elsewhere_is_neither_fetched_nor_dropped(
+    package: Package, publisher: Session, upstream: GatewaySource, tmp_path: Path
+) -> None:
+    link = package.release("1.0.0")
+    package.release("2.0.0")
+    any_version = Link(link.chain_id, link.publisher, link.package, None)
+    # Below the published folders, even.
+    mirror = Mirror(publisher, [any_version], tmp_path / "published", 1, [upstream], AT_ONCE)
+    assert look(mirror) == []
+    with Store(publisher.home.store) as store:
+        known = {entry.version for entry in store.releases() if entry.package == package.name}
+    assert known == {"1.0.0", "2.0.0"}
+
+
+def test_releases_whose_names_run_together_are_kept_apart(
+    publisher: Session, reader_of: ReaderOf, upstream: GatewaySource, tmp_path: Path
+) -> None:
+    links = []
+    for package, version in (("a", "b-1"), ("a-b", "1"), ("a-b", "1.part"), ("a-b", "1.integrity")):
+        folder = tmp_path / package / version.replace(".", "-")
+        write_tree(folder, {"file": f"{package} {version} {next(numbers)}".encode()})
+        links.append(publish(publisher, folder, package, version).link)
+    mirror = Mirror(reader_of(links[0]), links, tmp_path / "mirror", 4, [upstream], AT_ONCE)
+    assert sorted(look(mirror)) == [f"fetched {v}" for v in ("1", "1.integrity", "1.part", "b-1")]
+    assert look(mirror) == []
+    for link in links:
+        assert [path.name for path in place_of(tmp_path / "mirror", link).iterdir()] == ["file"]
 
 
 def test_a_home_mirrors_a_package_in_one_folder_which_may_be_moved(
@@ -130,7 +180,7 @@ def test_what_somebody_changed_is_offered_no_more_and_stays(
     reader = reader_of(link)
     any_version = Link(link.chain_id, link.publisher, link.package, None)
     mirror, _ = follow(reader, any_version, tmp_path / "mirror", upstream, keep=1)
-    place = tmp_path / "mirror" / link.publisher / f"{package.name}-1.0.0"
+    place = place_of(tmp_path / "mirror", link)
     (place / "mine").write_text("mine")
     package.release("2.0.0")
     assert look(mirror) == ["fetched 2.0.0", "left 1.0.0"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from integrity.client.verifying import verify
 from integrity.disk.staging import Staging
 from integrity.downloading.getting import is_as_it_was
 from integrity.downloading.repairing import repair
-from integrity.errors import Locked, SourcesLied, SourcesUnavailable, UsageError
+from integrity.errors import DiskError, Locked, SourcesLied, SourcesUnavailable, UsageError
 from tests.adversary.sources import AT_ONCE, MemorySource, flip
 
 from .conftest import EXECUTABLE, MIXED, ReaderOf
@@ -185,3 +186,37 @@ def test_threat_37_a_link_in_a_files_place_is_not_written_through(
 def test_threat_38_one_at_a_time(mixed: Release, reader: Session, copy: Path) -> None:
     with Staging(copy), pytest.raises(Locked):
         repair(reader, copy, mixed.link, sources=[MemorySource(mixed.blocks)])
+
+
+def keeps_bits_as_they_are(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """As of a file that somebody else owns; or, if the path is empty, of all files, as FAT."""
+    true = os.fchmod
+
+    def fchmod(fd: int, mode: int) -> None:
+        if os.readlink(f"/proc/self/fd/{fd}").endswith(path):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        true(fd, mode)
+
+    monkeypatch.setattr(os, "fchmod", fchmod)
+    if not path:
+        monkeypatch.setattr(Path, "chmod", lambda *_: None)
+
+
+def test_an_execute_bit_that_cannot_be_set_is_not_called_verified(
+    mixed: Release, reader: Session, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (copy / "bin/tool").chmod(0o644)
+    keeps_bits_as_they_are(monkeypatch, "bin/tool")
+    with pytest.raises(DiskError, match="'bin/tool' executable"):
+        repair(reader, copy, mixed.link, sources=[MemorySource(mixed.blocks)])
+    assert not copy.with_name("copy.part").exists()
+
+
+def test_a_disk_without_execute_bits_is_told_of(
+    mixed: Release, reader: Session, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (copy / "bin/tool").chmod(0o644)
+    (copy / "a-b").chmod(0o644)
+    keeps_bits_as_they_are(monkeypatch, "")
+    done = repair(reader, copy, mixed.link, sources=[MemorySource(mixed.blocks)])
+    assert "2 files are executable, or not" in done.warnings[0]

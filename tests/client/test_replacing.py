@@ -11,8 +11,9 @@ import pytest
 
 from integrity.client.session import Session
 from integrity.core.selection import Selection
-from integrity.disk import staging, system
+from integrity.disk import replacing, staging, system
 from integrity.errors import DiskError, PathRefused, SourcesUnavailable, UsageError
+from integrity.store.database import Store
 from tests.adversary.sources import MemorySource
 
 from .conftest import Publish, ReaderOf
@@ -116,7 +117,7 @@ def test_an_exchange_that_fails_leaves_the_download_to_go_on_with(
     def refused(*_: str) -> None:
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
 
-    monkeypatch.setattr(staging, "exchange", refused)
+    monkeypatch.setattr(replacing, "exchange", refused)
     with pytest.raises(DiskError):
         get(reader, new.link, out, sources=[MemorySource(new.blocks)], replace=True)
     assert tree_of(out) == OLD
@@ -145,34 +146,136 @@ def test_the_same_release_in_its_own_place_is_left_alone(
     assert (got.verdict, out.stat().st_ino) == ("unchanged", inode)
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_at_the_exchange_nothing_is_lost(
-    old: Release, new: Release, reader: Session, out: Path, moment: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    (out / "mine").write_text("mine")
+class Killed(BaseException):
+    """As by a signal that cannot be caught."""
 
-    class Killed(BaseException):
-        """As by a signal that cannot be caught."""
 
-    def exchange(one: str, other: str) -> None:
-        if moment == "after":
+def killed(new: Release, reader: Session, out: Path, *, share: bool = False) -> None:
+    """A run that is killed on its way."""
+    with pytest.raises(Killed):
+        get(reader, new.link, out, sources=[MemorySource(new.blocks)], replace=True, share=share)
+
+
+def kill_at_the_exchange(monkeypatch: pytest.MonkeyPatch, *, done: bool) -> None:
+    true = system.exchange
+
+    def exchange(one: str, other: str) -> bool:
+        if done:
             true(one, other)
         raise Killed
 
-    true = system.exchange
-    monkeypatch.setattr(staging, "exchange", exchange)
-    with pytest.raises(Killed):
-        get(reader, new.link, out, sources=[MemorySource(new.blocks)], replace=True)
-    monkeypatch.undo()
-    assert tree_of(out) == (OLD | {"mine": b"mine"} if moment == "before" else NEW)
-    # The other release into the same place: whatever lies there may be somebody's.
-    other = new if moment == "before" else old
+    monkeypatch.setattr(replacing, "exchange", exchange)
+
+
+def kill_at_rename(monkeypatch: pytest.MonkeyPatch, number: int, *, done: bool) -> None:
+    """From now on the so-many-th rename of a folder is the last thing that happens."""
+    true, count = os.rename, iter(range(1, 100))
+
+    def rename(one: Path, other: Path) -> None:
+        last = next(count) == number
+        if done or not last:
+            true(one, other)
+        if last:
+            raise Killed
+
+    monkeypatch.setattr(os, "rename", rename)
+
+
+def old_ones(out: Path) -> list[dict[str, bytes]]:
+    return [tree_of(path) for path in out.parent.glob("out.old*")]
+
+
+def test_killed_before_the_exchange_the_download_goes_on_with_all_it_had(
+    new: Release, reader: Session, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        kill_at_the_exchange(patched, done=False)
+        killed(new, reader, out)
+    assert tree_of(out) == OLD
+    assert replace(new, reader, out) == ([], [])
+    assert beside(out) == ["out", "out.integrity"]
+
+
+@pytest.mark.parametrize("release", ["the same", "another"])
+def test_killed_after_the_exchange_the_old_folder_is_put_beside(
+    old: Release, new: Release, reader: Session, out: Path, release: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    (out / "mine").write_text("mine")
+    with monkeypatch.context() as patched:
+        kill_at_the_exchange(patched, done=True)
+        killed(new, reader, out)
+    assert tree_of(out) == NEW
+    # Whatever lies there may be somebody's.
+    other = new if release == "the same" else old
     got = get(reader, other.link, out, sources=[MemorySource(other.blocks)], replace=True)
     assert tree_of(out) == other.files
     assert "out.old" in " ".join(got.warnings)
-    kept = [tree_of(path) for path in out.parent.glob("out.old*")]
-    assert OLD | {"mine": b"mine"} in kept
+    assert OLD | {"mine": b"mine"} in old_ones(out)
+    assert not out.with_name("out.part").exists()
+    digest = sha256(out.with_name("out.integrity").read_bytes())
+    assert digest == sha256(b"".join(_manifest(other)))
+
+
+def test_killed_while_the_old_folder_is_deleted_the_rest_of_it_goes_the_next_time(
+    new: Release, reader: Session, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def delete(path: Path, _: list[str]) -> None:
+        (path / "same").unlink()
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(replacing, "_delete", delete)
+        killed(new, reader, out)
+    assert replace(new, reader, out) == ([], [])
+    assert beside(out) == ["out", "out.integrity"]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+@pytest.mark.parametrize("done", [False, True])
+def test_killed_at_any_rename_where_it_takes_two_nothing_is_lost(
+    new: Release, reader: Session, out: Path, number: int, done: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    (out / "mine").write_text("mine")
+    with monkeypatch.context() as patched:
+        patched.setattr(replacing, "exchange", lambda *_: False)
+        kill_at_rename(patched, number, done=done)
+        killed(new, reader, out)
+        patched.undo()
+        patched.setattr(replacing, "exchange", lambda *_: False)
+        asked, warnings = replace(new, reader, out)
+    assert asked == []
+    assert "out.old" in warnings[0]
+    assert old_ones(out) == [OLD | {"mine": b"mine"}]
+    assert beside(out) == ["out", "out.integrity", "out.old"]
+
+
+def test_killed_before_the_store_was_told_it_is_offered_from_its_place_all_the_same(
+    new: Release, reader: Session, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        kill_at_the_exchange(patched, done=True)
+        killed(new, reader, out, share=True)
+    get(reader, new.link, out, sources=[MemorySource(new.blocks)])
+    with Store(reader.home.store) as store:
+        assert [os.fsdecode(known.folder) for known in store.releases()] == [os.path.realpath(out)]
+
+
+def _manifest(release: Release) -> list[bytes]:
+    return [release.folder.with_name(f"{release.folder.name}.integrity").read_bytes()]
+
+
+def test_what_cannot_be_replaced_is_refused_before_anything_is_fetched(
+    new: Release, reader: Session, out: Path
+) -> None:
+    link = out.with_name("link")
+    link.symlink_to(out)
+    source = MemorySource(new.blocks)
+    with pytest.raises(PathRefused, match="symbolic link"):
+        get(reader, new.link, link, sources=[source], replace=True)
+    assert source.asked in ([], [new.published.manifest])
+    assert tree_of(out) == OLD
 
 
 def test_without_an_exchange_in_one_step_it_takes_two(

@@ -11,7 +11,9 @@ import pytest
 
 from integrity.client.session import Session
 from integrity.core.cid import raw_cid
+from integrity.core.selection import Selection
 from integrity.errors import SourcesUnavailable
+from integrity.publishing.publish import publish
 from integrity.sources.gateway import GatewaySource
 from integrity.store.database import Store
 from integrity.testing.serving import ServedHome
@@ -19,7 +21,7 @@ from tests.adversary.sources import MemorySource, refuse
 from tests.serve.helpers import ask
 
 from .conftest import MIXED, ReaderOf
-from .helpers import MIB, Release, get, sha256, tree_of
+from .helpers import MIB, Release, get, sha256, tree_of, write_tree
 
 
 @pytest.fixture
@@ -140,6 +142,52 @@ def test_a_release_that_is_there_already_is_offered_from_there(
     again = get(reader, pieces.link, out, sources=[MemorySource(pieces.blocks, refuse)], share=True)
     assert again.verdict == "unchanged"
     assert all(offers(served, digest) for digest in digests(pieces))
+
+
+def test_a_part_that_is_shared_and_then_the_rest_are_offered_together(
+    mixed: Release, reader_of: ReaderOf, tmp_path: Path
+) -> None:
+    home, out = reader_of(mixed.link), tmp_path / "out"
+    some = Selection(["docs/**"])
+    source = MemorySource(mixed.blocks)
+    get(home, mixed.link, out, sources=[source], only=some, share=True)
+    get(home, mixed.link, out, sources=[source], replace=True, share=True)
+    with ServedHome(home.home) as running:
+        assert offers(running.url, sha256(b"unicode\n"))
+        assert offers(running.url, sha256(b"a tool\n"))
+
+
+def test_the_whole_elsewhere_is_offered_in_place_of_a_part(
+    mixed: Release, reader_of: ReaderOf, tmp_path: Path
+) -> None:
+    home = reader_of(mixed.link)
+    source = MemorySource(mixed.blocks)
+    get(
+        home, mixed.link, tmp_path / "part", sources=[source], only=Selection(["docs/**"]),
+        share=True,
+    )  # fmt: skip
+    get(home, mixed.link, tmp_path / "whole", sources=[source], share=True)
+    get(home, mixed.link, tmp_path / "third", sources=[source], share=True)
+    with Store(home.home.store) as store:
+        (known,) = store.releases()
+    assert os.fsdecode(known.folder) == os.path.realpath(tmp_path / "whole")
+    with ServedHome(home.home) as running:
+        assert offers(running.url, sha256(b"a tool\n"))
+
+
+def test_a_file_that_was_published_alone_stays_where_it_is_served_from(
+    publisher: Session, tmp_path: Path
+) -> None:
+    write_tree(tmp_path, {"single.bin": b"a single file of its own"})
+    link = publish(publisher, tmp_path / "single.bin", "single", "alone").link
+    with Store(publisher.home.store) as store:
+        (before,) = [known for known in store.releases() if known.version == "alone"]
+    with ServedHome(publisher.home) as running:
+        source = GatewaySource(running.url)
+        get(publisher, link, tmp_path / "out", sources=[source], share=True)
+        assert offers(running.url, sha256(b"a single file of its own"))
+    with Store(publisher.home.store) as store:
+        assert before in store.releases()
 
 
 def test_a_publishers_own_folder_stays_where_it_is_served_from(

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from integrity.disk import staging, system
+from integrity.disk import replacing, system
 
 
 class Loss(Enum):
@@ -48,7 +48,7 @@ class _Change:
 
     path: str
     is_data: bool
-    undo: Callable[[], None]
+    undo: Callable[[], object]
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class Disk:
                     change.undo()
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def note(self, path: str, *, is_data: bool, undo: Callable[[], None]) -> None:
+    def note(self, path: str, *, is_data: bool, undo: Callable[[], object]) -> None:
         if self.plan.loss is not Loss.NOTHING:
             self.changes.append(_Change(path, is_data, undo))
 
@@ -251,18 +251,19 @@ def _install_syncs(disk: Disk) -> None:
             disk.changes.clear()
             raise
 
-    def exchange(one: str, other: str) -> None:
+    def exchange(one: str, other: str) -> bool:
         def do() -> None:
             _True.exchange(one, other)
             folder = os.path.dirname(other)
             disk.note(folder, is_data=False, undo=lambda: _True.exchange(one, other))
 
         disk.step("exchange", other, do)
+        return True
 
     os.fsync = fsync
     for module, name, call in (
         (system, "sync_file_system", syncfs),
-        (system, "exchange", exchange), (staging, "exchange", exchange),
+        (system, "exchange", exchange), (replacing, "exchange", exchange),
     ):  # fmt: skip
         setattr(module, name, call)
 

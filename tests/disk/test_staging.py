@@ -80,7 +80,7 @@ def test_a_target_filled_meanwhile_is_left_alone(target: Path) -> None:
     with Staging(target) as staging:
         write_tree(staging.tree, {"a": b"1"})
         write_tree(target, {"mine": b"mine"})
-        with pytest.raises(DiskError):
+        with pytest.raises(PathRefused):
             staging.finish()
     assert [path.name for path in target.iterdir()] == ["mine"]
     assert (staging.tree / "a").read_bytes() == b"1"
