@@ -106,9 +106,13 @@ def _rate(option: str, text: str | None) -> float | None:
 
 
 def path(text: str) -> Path:
-    """A path as it was given. The empty text is none: Python would take it for this folder."""
+    """A path as it was given. The empty text is none: Python would take it for this folder; and a URL is
+    nowhere on this machine.
+    """
     if not text:
         raise typer.BadParameter("an empty path; write . for this folder")
+    if text.lower().startswith(("http://", "https://")):
+        raise typer.BadParameter("a URL, where a file or folder of this machine is meant")
     return Path(text)
 
 

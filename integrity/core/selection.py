@@ -49,8 +49,7 @@ class Selection:
         if unused:
             raise UsageError(
                 f"no file of the release matches {next(iter(unused))!r}",
-                next="Patterns are of whole paths, as 'docs/**' or '**/*.txt'; the release's manifest "
-                "(NAME.integrity) lists them.",
+                next="Patterns are of whole paths, as 'docs/**' or '**/*.txt'; `integrity files` lists them.",
             )
         return files, size
 

@@ -45,21 +45,25 @@ def write_parts(path: Path, parts: Iterable[bytes], *, private: bool = False) ->
         raise DiskError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def write_new(path: Path, parts: Iterable[bytes | memoryview]) -> int:
-    """Put the parts into a file that does not exist yet, and that appears as a whole -> its bytes.
+def write_new(path: Path, parts: Iterable[bytes | memoryview], *, replace: bool = False) -> int:
+    """Put the parts into a file that appears as a whole -> its bytes. Folders on the way are made.
 
-    Raises PathRefused when something stands there, DiskError, and whatever the parts raise.
+    Raises PathRefused when something stands there, unless it is a file that is to be replaced,
+    DiskError, and whatever the parts raise.
     """
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    if os.path.lexists(path):
+    if os.path.lexists(path) and (not replace or not path.is_file()):
         raise _in_the_way(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("xb") as file:
                 size = sum(file.write(data) for data in parts)
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(part, path)  # unlike a rename, never over somebody else's
+            if not replace:
+                _reserve(part, path)
+            os.replace(part, path)
         finally:
             with contextlib.suppress(OSError):
                 part.unlink()
@@ -69,6 +73,16 @@ def write_new(path: Path, parts: Iterable[bytes | memoryview]) -> int:
     except OSError as error:
         raise DiskError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
     return size
+
+
+def _reserve(part: Path, path: Path) -> None:
+    """Have the name, so that what takes it next takes nobody else's. Raises FileExistsError."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links on this file system: for a moment it is an empty file
+        path.open("xb").close()
 
 
 def _in_the_way(path: Path) -> PathRefused:

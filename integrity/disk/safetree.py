@@ -209,7 +209,7 @@ class SafeTree:
 
     def _refused(self, path: str, error: OSError) -> UnsafePath | DiskError:
         if error.errno in _LINK_ERRORS:
-            return _link(path)
+            return _link(path or os.fspath(self.root))
         return write_refused(self.root / path if path else self.root, error, path)
 
 

@@ -16,7 +16,7 @@ from integrity.disk.sidecars import sidecar_path
 from integrity.disk.system import real_path
 from integrity.downloading.getting import get, is_as_it_was
 from integrity.downloading.sharing import is_whole
-from integrity.errors import DiskError, IntegrityError, UsageError
+from integrity.errors import DiskError, IntegrityError, PathRefused, UsageError
 from integrity.fetch.engine import Terms
 from integrity.ports import Report, Source
 from integrity.store.database import Store
@@ -108,6 +108,8 @@ class Mirror:
                 report=report,
             )  # fmt: skip
         except IntegrityError as error:
+            if isinstance(error, PathRefused):
+                error.next = "Move that away; it is fetched the next time."
             tell(Event(FAILED, link, place, error))
         else:
             tell(Event(FETCHED, link, place))

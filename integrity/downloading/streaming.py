@@ -75,7 +75,7 @@ def stream(
         entry = next((entry for entry in file.entries() if entry.path == path), None)
     if entry is None:
         raise UsageError(
-            f"the release has no file {path!r}", next="Its manifest (NAME.integrity) lists them."
+            f"the release has no file {path!r}", next="`integrity files LINK` lists them."
         )
     wanted = span.within(entry.size)
     if not wanted:

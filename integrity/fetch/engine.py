@@ -296,7 +296,7 @@ class _Order:
     def lacks(self, piece: Piece, why: str) -> None:
         run = self._run
         with run.changed:
-            self.flight.lane.tally.note(why)
+            self.flight.lane.tally.note_lack(why)
             run.scheduler.lack(self.flight, piece, time.monotonic())
             run.changed.notify_all()
 

@@ -9,6 +9,7 @@ from integrity.errors import IntegrityError, SourcesLied, SourcesUnavailable
 from integrity.ports import Source
 
 _CAUSES = 20
+_LACKS = 3
 
 
 @dataclass(slots=True)
@@ -22,11 +23,22 @@ class SourceTally:
     failures: int = 0
     causes: list[str] = field(default_factory=list)
     lie: dict[str, object] | None = None
+    lacks: set[str] = field(default_factory=set)
 
     def note(self, cause: str) -> None:
         """Keep why something failed, once."""
         if cause not in self.causes and len(self.causes) < _CAUSES:
             self.causes.append(cause)
+
+    def note_lack(self, why: str) -> None:
+        """Keep that it has not got something: a few of what may be as many as there are files."""
+        if why in self.lacks:
+            return
+        if len(self.lacks) < _LACKS:
+            self.lacks.add(why)
+            self.note(why)
+        else:
+            self.note(f"{self.source.name}: has not got others either")
 
 
 def failure(tallies: Sequence[SourceTally], what: str) -> IntegrityError:

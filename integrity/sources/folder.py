@@ -34,7 +34,7 @@ class FolderSource:
     def __init__(self, folder: Path) -> None:
         self.name = str(folder)
         self._sidecar = sidecar_path(folder)
-        self._tree = SafeTree(folder)
+        self._tree = SafeTree(Path(os.path.realpath(folder)))  # a link that one named is followed
         self._tree.__enter__()
         self._lock = threading.Lock()
         self._places: dict[bytes, tuple[str, int]] | None = None

@@ -285,6 +285,16 @@ def test_a_source_that_always_fails_is_given_up_after_a_few_tries() -> None:
     assert wanted.complete
 
 
+def test_of_many_pieces_that_a_source_lacks_a_few_are_named() -> None:
+    class Empty(MemorySource):
+        def read(self, digest: bytes, buffer: memoryview) -> int:
+            raise NotHere(f"{self.name}: has not got {digest.hex()} of {len(buffer)} bytes")
+
+    causes = failure(fetch(Wanted(pieces(30)), Empty({}, name="empty")).tallies, "it").causes
+    assert len(causes) == 4
+    assert causes[3] == "empty: has not got others either"
+
+
 def test_many_different_causes_are_kept_but_not_without_end() -> None:
     wanted = Wanted(pieces(400))
     sources = [MemorySource({}, name=f"{n}") for n in range(30)]

@@ -62,7 +62,7 @@ def get(
     ] = None,
     replace: Annotated[
         bool,
-        typer.Option("--replace", help="Exchange what stands there for the release, in one step."),
+        typer.Option("--replace", help="Exchange what stands there, in one step."),
     ] = False,
     share: Annotated[
         bool | None,
@@ -92,9 +92,12 @@ def get(
     from integrity.sources.opening import opened
 
     if file is not None:
-        if only or replace or as_json:
-            raise UsageError("--file goes with neither --only, --replace nor --json")
-        _stream(link, file, span, target, sources, ipfs_api, (rpc, publisher), (limit, limit_each))
+        if only or as_json:
+            raise UsageError("--file goes with neither --only nor --json")
+        _stream(
+            link, file, span, target, sources, ipfs_api, (rpc, publisher), (limit, limit_each),
+            replace=replace,
+        )  # fmt: skip
         return
     if str(target) == "-":
         raise UsageError(
@@ -142,6 +145,8 @@ def _stream(
     ipfs_api: str | None,
     who: tuple[list[str], str | None],
     limits: tuple[str | None, str | None],
+    *,
+    replace: bool,
 ) -> None:
     from integrity.disk.files import write_new
     from integrity.downloading.streaming import parse_span, stream
@@ -157,7 +162,7 @@ def _stream(
         if str(target) == "-":
             output.emit_bytes(parts)
         else:
-            size = write_new(target, parts)
+            size = write_new(target, parts, replace=replace)
             output.say(f"verified  {output.place(target)}", f"  {output.size(size)} of {file}")
 
 

@@ -1,11 +1,11 @@
-"""``integrity show`` and ``integrity log``."""
+"""``integrity show``, ``integrity files`` and ``integrity log``."""
 
 from __future__ import annotations
 
 import datetime as dt
 
 from integrity_cli import output
-from integrity_cli.options import Json, LinkText, Publisher, Rpc, reading
+from integrity_cli.options import From, IpfsApi, Json, LinkText, Only, Publisher, Rpc, reading
 from integrity_cli.values import as_of, block_value, record_link, rests_on
 
 
@@ -58,6 +58,47 @@ def show(
         f"  published {_time(record.published_at)} by {record.by}",
         f"  as of     {rests_on(record)}",
     )
+
+
+def files(
+    link: LinkText,
+    *,
+    only: Only = [],
+    sources: From = [],
+    ipfs_api: IpfsApi = None,
+    publisher: Publisher = None,
+    rpc: Rpc = [],
+    as_json: Json = False,
+) -> None:
+    """List a release's files and their sizes.
+
+    Its manifest is in this home's store, or is fetched.
+    """
+    from integrity.client.listing import listing
+    from integrity.core.pieces import split_digests
+    from integrity.core.selection import Selection
+    from integrity.sources.opening import opened
+
+    selection = Selection(only)
+    given, parsed = reading(link, rpc, publisher)
+    with (
+        opened(sources, given.home.store, ipfs_api) as found,
+        listing(given, parsed, sources=found, only=selection) as listed,
+    ):
+        for entry in listed.entries:
+            if as_json:
+                output.emit({
+                    "path": entry.path, "size": entry.size, "executable": entry.executable,
+                    "pieces": [digest.hex() for digest in split_digests(entry.digests)],
+                })  # fmt: skip
+            else:
+                mark = "x" if entry.executable else "-"
+                output.say(f"{mark} {entry.size:>14,}  {entry.path}")
+    if not as_json:
+        output.note(
+            f"{output.number(listed.files, 'file')}, {output.size(listed.size)}, of "
+            f"{record_link(listed.record)}, as of {rests_on(listed.record)}"
+        )
 
 
 def log(

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from integrity.store.entries import StoredImport, StoredRelease
     from integrity.store.upkeep import Fault
 
+_SHOWN = 20
+
 app = typer.Typer(
     help="Look after what this home keeps and serves.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -23,6 +25,7 @@ app = typer.Typer(
 def _release(entry: StoredRelease) -> dict[str, Any]:
     from integrity.core.cid import DAG_PB, Cid
     from integrity.core.links import Link
+    from integrity.disk.staging import is_unfinished
 
     return {
         "link": str(Link(entry.chain_id, entry.publisher, entry.package, entry.version)),
@@ -31,6 +34,7 @@ def _release(entry: StoredRelease) -> dict[str, Any]:
         "folder": os.fsdecode(entry.folder),
         "files": entry.files,
         "size": entry.size,
+        "unfinished": is_unfinished(entry.folder),
     }
 
 
@@ -47,7 +51,7 @@ def _import(entry: StoredImport) -> dict[str, Any]:
 
 @app.command("list")
 def list_all(*, as_json: Json = False) -> None:
-    """List what was published from here, and what was imported."""
+    """List what is offered from here: published, shared or imported."""
     from integrity.store.database import Store
 
     with Store(session().home.store) as store:
@@ -58,6 +62,8 @@ def list_all(*, as_json: Json = False) -> None:
         return
     for entry in releases:
         what = f"{output.number(entry['files'], 'file')}, {output.size(entry['size'])}"
+        if entry["unfinished"]:
+            what += ", of which not all is there yet"
         output.say(f"{entry['link']}", f"  {what}, in {output.escape(entry['folder'])}")
     for entry in imports:
         what = f"{output.number(entry['blocks'], 'block')}, {output.size(entry['size'])}"
@@ -78,16 +84,23 @@ def check(*, progress: Shown = Form.AUTO, as_json: Json = False) -> None:
     if as_json:
         output.emit({
             "blocks": found.blocks, "size": found.size, "faulty": found.faulty,
+            "awaited": found.awaited,
             "faults": [_fault(fault) for fault in found.faults],
         })  # fmt: skip
     else:
         output.say(
             f"{output.number(found.blocks, 'block')}, {output.size(found.size)}: {found.faulty} faulty"
         )
-        for fault in found.faults:
+        if found.awaited:
+            output.say(
+                f"  {output.number(found.awaited, 'block')} of unfinished downloads not there yet"
+            )
+        for fault in found.faults[:_SHOWN]:
             value = _fault(fault)
             place = "in the database" if value["path"] is None else output.escape(value["path"])
             output.say(f"  {value['cid']}: {value['reason']}, {place} at byte {fault.offset}")
+        if found.faulty > _SHOWN:
+            output.say(f"  and {found.faulty - _SHOWN:,} more (--json names a thousand)")
         if found.faulty:
             output.say(
                 "  -> What is faulty is not served. Publish or import it again, or remove it."
