@@ -84,8 +84,11 @@ def mirror(
         raise UsageError("no source is named to fetch releases from", next="Name one with --from.")
     parsed = [given.link(link) for link in links]
     failed: list[Event] = []
+    told = 0
 
     def tell(event: Event) -> None:
+        nonlocal told
+        told += 1
         if event.what == FAILED:
             failed.append(event)
         _tell(event, as_json=as_json)
@@ -94,6 +97,8 @@ def mirror(
         job = Mirror(given, parsed, folder.absolute(), keep, found, how)
         if once:
             job.round(tell)
+            if not told and not as_json:
+                output.say("nothing new")
             raise typer.Exit(max((e.error.exit_code for e in failed if e.error), default=0))
         follower = _Follower(job, every, tell)
 
