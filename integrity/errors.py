@@ -160,6 +160,12 @@ class RegistryMismatch(VerificationError):
     )
 
 
+class ProofInvalid(VerificationError):
+    """What a node gave as the proof of the chain's state does not prove it."""
+
+    default_next = "Ask another node with --rpc; nothing of what this one said was believed."
+
+
 class Revoked(VerificationError):
     """The release was revoked by its publisher."""
 
