@@ -160,10 +160,28 @@ class RegistryMismatch(VerificationError):
     )
 
 
+class ReleaseNotFound(VerificationError):
+    """The chain's state proves that there is no such record."""
+
+    default_next = "Check the spelling of the link; a release just sent is seen once it is final."
+
+
 class ProofInvalid(VerificationError):
     """What a node gave as the proof of the chain's state does not prove it."""
 
     default_next = "Ask another node with --rpc; nothing of what this one said was believed."
+
+
+class Rollback(VerificationError):
+    """A package has fewer releases, or an older state, than this home has seen already."""
+
+    default_next = "Do not use this node; ask others with --rpc, several of them with a quorum."
+
+
+class PublisherCompromised(VerificationError):
+    """The release is of a time at which its publisher's key was in other hands."""
+
+    default_next = "Get an earlier release, or ask the publisher."
 
 
 class Revoked(VerificationError):
@@ -193,6 +211,27 @@ class RpcAnswerInvalid(RpcUnavailable):
     """The chain's RPC answered something that is not JSON-RPC, or is over the limits."""
 
 
+class ProofUnavailable(RpcUnavailable):
+    """A node cannot prove the chain's state at a block."""
+
+    default_next = (
+        "Name a node with --rpc that proves state (eth_getProof) of finalized blocks; nodes that keep "
+        "only the newest blocks' state do not."
+    )
+
+
+class HeaderUntrusted(UnavailableError):
+    """Nobody vouches for the block that a proof rests on."""
+
+
+class NoQuorum(UnavailableError):
+    """The nodes that were asked do not agree on the chain's blocks."""
+
+
+class StaleBlock(UnavailableError):
+    """The newest block there is to read at is older than the policy allows."""
+
+
 class ChainMismatch(UnavailableError):
     """The RPC serves another chain than the one that is asked about."""
 
@@ -205,10 +244,10 @@ class NoRpc(UnavailableError):
     """No RPC is known for the chain."""
 
 
-class ReleaseNotFound(UnavailableError):
-    """One RPC says that there is no such record; that alone proves nothing."""
+class RecordUnproven(UnavailableError):
+    """A node says that there is no such record, and cannot prove it."""
 
-    default_next = "Check the spelling of the link; a release just sent is seen once it is final."
+    default_next = "Check the spelling of the link, or ask a node that proves its state with --rpc."
 
 
 class Unfinalized(UnavailableError):

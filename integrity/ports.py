@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from integrity.core.pieces import PIECE_SIZE
-from integrity.core.registry import Block
+from integrity.core.registry import Block, StateProof
 from integrity.core.sorting import Scratch
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Signer",
     "Source",
     "SourceProgress",
+    "StateProof",
 ]
 
 
@@ -81,8 +82,24 @@ class ChainReader(Protocol):
 
     def chain_id(self) -> int: ...
 
-    def block(self, tag: str) -> Block:
-        """The block a tag (``finalized``, ``latest``) names now."""
+    def block(self, block: str | bytes) -> Block:
+        """The block that a tag (``finalized``, ``latest``) names now, or a hash of 32 bytes."""
+        ...
+
+    def header(self, block: str | bytes) -> bytes:
+        """The RLP of the header of such a block. Raises ProofUnavailable when what the node tells of it
+        does not have the block's hash.
+        """
+        ...
+
+    def hash_at(self, number: int) -> bytes:
+        """The hash of the block of this number."""
+        ...
+
+    def proof(self, address: str, slots: Sequence[bytes], at: Block) -> StateProof:
+        """The proof of an account and of storage slots (32 bytes each) of it. Raises ProofUnavailable
+        when the node cannot prove state that old.
+        """
         ...
 
     def code(self, address: str, at: Block) -> bytes:

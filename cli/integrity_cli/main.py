@@ -17,6 +17,7 @@ from integrity_cli.commands import (
     key,
     mirror,
     publish,
+    receipt,
     serve,
     show,
     store,
@@ -48,6 +49,7 @@ app.add_typer(store.app, name="store")
 app.command("import")(cars.import_file)
 app.add_typer(cars.export_app, name="export")
 app.command("show")(show.show)
+app.add_typer(receipt.app, name="receipt")
 app.command("files")(show.files)
 app.command("log")(show.log)
 app.add_typer(key.app, name="key")

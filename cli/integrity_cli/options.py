@@ -33,6 +33,14 @@ Publisher = Annotated[
         "--publisher", metavar="0x…", help="Whom you believe, for this call only: an address."
     ),
 ]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="HASH",
+        help="A block's hash that you vouch for: read at that block.",
+    ),
+]
 Key = Annotated[
     str | None, typer.Option("--key", metavar="NAME", help="The key to sign with: name or address.")
 ]
@@ -117,12 +125,32 @@ def path(text: str) -> Path:
 
 
 def session(
-    *, rpc: list[str] | None = None, chain: int | None = None, publisher: str | None = None
+    *,
+    rpc: list[str] | None = None,
+    chain: int | None = None,
+    publisher: str | None = None,
+    checkpoint: str | None = None,
 ) -> Session:
-    """The session of this call."""
+    """The session of this call. Raises UsageError."""
     from integrity.client.session import Session
 
-    return Session(rpc=tuple(rpc or ()), chain_id=chain, publisher=publisher, password=password)
+    return Session(
+        rpc=tuple(rpc or ()), chain_id=chain, publisher=publisher, password=password,
+        checkpoint=None if checkpoint is None else _hash(checkpoint),
+    )  # fmt: skip
+
+
+def _hash(text: str) -> bytes:
+    from integrity.errors import UsageError
+
+    digits = text.removeprefix("0x")
+    try:
+        value = bytes.fromhex(digits)
+    except ValueError:
+        value = b""
+    if len(value) != 32 or len(digits) != 64:
+        raise UsageError(f"--checkpoint takes a block's hash, 64 hex digits, not {text[:80]!r}")
+    return value
 
 
 def password(name: str) -> str:
@@ -158,9 +186,11 @@ def new_password(name: str) -> str:
     return first
 
 
-def reading(text: str, rpc: list[str], publisher: str | None) -> tuple[Session, Link]:
+def reading(
+    text: str, rpc: list[str], publisher: str | None, checkpoint: str | None = None
+) -> tuple[Session, Link]:
     """What every command that reads a release begins with: the session, and the link."""
-    given = session(rpc=rpc, publisher=publisher)
+    given = session(rpc=rpc, publisher=publisher, checkpoint=checkpoint)
     link = given.link(text)
     return known(given, link), link
 

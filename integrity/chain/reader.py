@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from integrity.chain.headers import header_rlp
 from integrity.chain.rpc import JsonRpc, RpcError
 from integrity.core.names import check_version, keccak256
-from integrity.core.registry import Block, package_key
-from integrity.errors import FormatError, RpcAnswerInvalid
+from integrity.core.registry import Block, StateProof, package_key
+from integrity.errors import FormatError, ProofUnavailable, RpcAnswerInvalid
 from integrity.ports import ReleasedEvent
 
 _RELEASED = keccak256(
     b"Released(address,bytes32,bytes32,string,string,bytes32,uint256,address,bool)"
 )
+_PROOF_NODES = 65
+"""A key has 64 nibbles."""
+
 _RELEASED_DATA = ("string", "string", "bytes32", "uint256", "address", "bool")
 
 
@@ -28,15 +32,65 @@ class RpcReader:
     def chain_id(self) -> int:
         return self._quantity(self._rpc.call("eth_chainId"))
 
-    def block(self, tag: str) -> Block:
-        found = self._rpc.call("eth_getBlockByNumber", tag, False)
-        if not isinstance(found, dict):
-            raise RpcAnswerInvalid(f"{self.name} has no block {tag!r}")
+    def block(self, block: str | bytes) -> Block:
+        found = self._block(block)
         return Block(
             self._quantity(found.get("number")),
             self._data(found.get("hash"), 32),
             self._quantity(found.get("timestamp")),
         )
+
+    def header(self, block: str | bytes) -> bytes:
+        found = self._block(block)
+        asked = block if isinstance(block, str) else "0x" + block.hex()
+        raw = header_rlp(found, self._quantity, self._data)
+        if raw is None:
+            raise ProofUnavailable(
+                f"{self.name} describes the block {asked!r} by fields that do not have its hash",
+                next="Use another node with --rpc; or a newer release of this program, if the chain has "
+                "a new kind of block.",
+            )
+        if not isinstance(block, str) and keccak256(raw) != block:
+            raise RpcAnswerInvalid(f"{self.name} gives another block than {asked!r}")
+        return raw
+
+    def _block(self, block: str | bytes) -> dict[str, Any]:
+        if isinstance(block, str):
+            asked, found = block, self._rpc.call("eth_getBlockByNumber", block, False)
+        else:
+            asked = "0x" + block.hex()
+            found = self._rpc.call("eth_getBlockByHash", asked, False)
+        if not isinstance(found, dict):
+            raise RpcAnswerInvalid(f"{self.name} has no block {asked!r}")
+        return found
+
+    def hash_at(self, number: int) -> bytes:
+        return self._data(self._block(hex(number)).get("hash"), 32)
+
+    def proof(self, address: str, slots: Sequence[bytes], at: Block) -> StateProof:
+        asked = ["0x" + slot.hex() for slot in slots]
+        try:
+            found = self._rpc.call("eth_getProof", address, asked, _pin(at))
+        except RpcError as error:
+            raise ProofUnavailable(
+                f"{self.name} does not prove the state at block {at.number}: {error.said[:200]}",
+            ) from error
+        if not isinstance(found, dict) or not isinstance(found.get("storageProof"), list):
+            raise RpcAnswerInvalid(f"{self.name} answered eth_getProof with no proof")
+        given = found["storageProof"]
+        if len(given) != len(slots) or not all(isinstance(one, dict) for one in given):
+            raise RpcAnswerInvalid(
+                f"{self.name} answered {len(given)} proofs of {len(slots)} slots"
+            )
+        nodes = (self._nodes(one.get("proof")) for one in given)
+        return StateProof(
+            self._nodes(found.get("accountProof")), dict(zip(slots, nodes, strict=True))
+        )
+
+    def _nodes(self, value: object) -> tuple[bytes, ...]:
+        if not isinstance(value, list) or len(value) > _PROOF_NODES:
+            raise RpcAnswerInvalid(f"{self.name} answered eth_getProof with no list of nodes")
+        return tuple(self._data(node) for node in value)
 
     def code(self, address: str, at: Block) -> bytes:
         return self._data(self._rpc.call("eth_getCode", address, _pin(at)))

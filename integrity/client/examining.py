@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from integrity.chain.reader import RpcReader
 from integrity.chain.rpc import shown_url
 from integrity.client.session import Session
+from integrity.client.viewing import open_view
 from integrity.devchain.anvil import find_anvil
 from integrity.devchain.chain import DevelopmentChain
 from integrity.errors import (
@@ -27,7 +28,7 @@ from integrity.ipfs.kubo import DEFAULT_API, Kubo, find_api
 from integrity.ports import ChainReader
 from integrity.serve.denying import Denylist, default_denylist
 from integrity.store.database import Store
-from integrity.verifier.record import check_chain, check_code
+from integrity.verifier.record import check_chain
 
 _LOW_DISK = 1 << 30
 _HASHED = 64 << 20
@@ -209,6 +210,11 @@ def _chain(session: Session, chain_id: int) -> str:
 def _standing(session: Session, reader: ChainReader) -> str:
     """What a node serves, and whether the registry stands there."""
     chain_id = reader.chain_id()
-    block = reader.block("finalized")
-    check_code(session.registry, chain_id, reader.code(session.registry.address, block))
-    return f"{reader.name} serves chain {chain_id}, finalized block {block.number}, the registry stands"
+    policy = replace(session.policy(chain_id), quorum=1, checkpoint=None)
+    view = open_view([reader], session.registry, chain_id, policy, time.time())
+    view.words([bytes(32)])
+    proves = "it proves its state" if view.is_proven else "it does not prove its state"
+    return (
+        f"{reader.name} serves chain {chain_id}, finalized block {view.block.number}; the registry "
+        f"stands, and {proves}"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from integrity.client.session import Session
+from integrity.client.viewing import View
 from integrity.core.links import Link
 from integrity.core.registry import (
     REVOCATION_REASONS,
@@ -17,50 +18,49 @@ from integrity.core.registry import (
     release_slot,
 )
 from integrity.errors import (
+    IntegrityError,
+    NoQuorum,
+    RecordUnproven,
     ReleaseNotFound,
     Revoked,
     RpcAnswerInvalid,
     RpcUnavailable,
+    StaleBlock,
     Unfinalized,
 )
-from integrity.ports import ChainReader, ReleasedEvent
-from integrity.verifier.record import (
-    ONE_RPC,
-    Record,
-    RecordVerifier,
-    Registry,
-    check_chain,
-    check_code,
-    check_publisher,
-)
+from integrity.ports import ReleasedEvent
+from integrity.verifier.policy import LATEST
+from integrity.verifier.record import Record, RecordVerifier, check_publisher, not_recorded
+from integrity.verifier.state import basis
 
-FINALIZED = "finalized"
+_NO_RECORD = (ReleaseNotFound, RecordUnproven)
 _NONE = bytes(32)
 _EVENTS_AT_ONCE = 64
 
 
 def resolve(session: Session, link: Link, *, version_hint: str | None = None) -> Record:
-    """The record of a release, read at one finalized block (steps 1 to 4 of the verifier).
+    """The record of a release, read at one block (steps 1 to 4 of the verifier).
 
     Without a version the package's latest is meant; its name is looked for in ``version_hint`` and
     in the registry's events, and the state decides. Raises UnknownPublisher, PublisherMismatch,
-    ChainMismatch, RegistryMismatch, ReleaseNotFound, Unfinalized, Revoked, RpcUnavailable.
+    ChainMismatch, RegistryMismatch, ReleaseNotFound, RecordUnproven, Unfinalized, Revoked, ProofInvalid,
+    what vouching for a block raises, or RpcUnavailable.
     """
     check_publisher(link, session.named_publisher, session.trusts(link))
-    reader = session.reader(link.chain_id)
-    block = reader.block(FINALIZED)
+    view = session.view(link)
     version = link.version
     if version is None:
-        version = version_hint or _latest_version(session, reader, link, block)
+        version = version_hint or _latest_version(session, view, link)
     try:
-        record = read_record(session, reader, link, version, block)
-    except ReleaseNotFound:
+        record = read_record(session, view, link, version)
+    except _NO_RECORD:
         if link.version is None and version_hint:
             return resolve(session, link)
         if link.version is None:
             raise _not_latest(link, version) from None
-        if _is_waiting(reader, session.registry, link, version):
-            raise _unfinalized(f"{link.package}@{version} is recorded, but not", block) from None
+        if _is_waiting(session, link, version):
+            what = f"{link.package}@{version} is recorded, but not"
+            raise _unfinalized(what, view.block) from None
         raise
     if link.version is None and record.sequence != record.head.latest:
         # A manifest may call itself by another version's name; the events tell which one is meant.
@@ -72,25 +72,22 @@ def resolve(session: Session, link: Link, *, version_hint: str | None = None) ->
 
 def still_stands(
     session: Session, link: Link, record: Record, kept: str, warnings: list[str]
-) -> Record:
-    """A record that was read before a download, as it is after it: it may have been revoked, or the
-    chain may have dropped it. ``kept`` says where the download is. A version that became the latest
-    meanwhile changes nothing.
+) -> tuple[Record, View | None]:
+    """A record that was read before a download, as it is after it, and where it was read: it may have
+    been revoked, or the chain may have dropped it. ``kept`` says where the download is. A version that
+    became the latest meanwhile changes nothing.
 
     Raises what :func:`resolve` raises for a version, and ReleaseNotFound for another record in its
     place; if no node can be asked any more, that is a warning, as the record was proven once.
     """
     try:
-        reader = session.reader(link.chain_id)
-        block = reader.block(FINALIZED)
-        if block == record.block:
-            return record
-        now = read_record(session, reader, link, record.version, block)
-    except ReleaseNotFound as error:
+        view = session.view(link)
+        now = read_record(session, view, link, record.version)
+    except _NO_RECORD as error:
         raise _gone(record, kept) from error
-    except RpcUnavailable as error:
+    except (RpcUnavailable, NoQuorum, StaleBlock) as error:
         warnings.append(f"whether the record still stands could not be looked at: {error.message}")
-        return record
+        return record, None
     except Revoked as error:
         error.next = (
             f"What was downloaded is in {kept}, for whoever looks into it. {error.next}".rstrip()
@@ -98,7 +95,7 @@ def still_stands(
         raise
     if (now.manifest, now.sequence) != (record.manifest, record.sequence):
         raise _gone(record, kept)
-    return now
+    return now, view
 
 
 def _gone(record: Record, kept: str) -> ReleaseNotFound:
@@ -117,36 +114,30 @@ def _not_latest(link: Link, version: str) -> RpcAnswerInvalid:
     )
 
 
-def read_record(
-    session: Session, reader: ChainReader, link: Link, version: str, block: Block
-) -> Record:
+def read_record(session: Session, view: View, link: Link, version: str) -> Record:
     """Gather the evidence of one release at one block, and have it verified in order."""
-    registry = session.registry
-    verifier = RecordVerifier(link, version, registry)
+    verifier = RecordVerifier(link, version, view.registry)
     verifier.step1_publisher(session.named_publisher, session.trusts(link))
-    verifier.step2_block(reader.chain_id(), block)
-    verifier.step3_account(reader.code(registry.address, block))
-    head, release, manifest = _words(reader, registry, link, version, block)
-    return verifier.step4_record(head, release, manifest)
-
-
-def _words(
-    reader: ChainReader, registry: Registry, link: Link, version: str, block: Block
-) -> tuple[bytes, bytes, bytes]:
-    """The words of head, release and manifest digest, all at one block."""
+    verifier.step2_block(view.chain_id, view.block, view.vouched)
     names = (link.publisher, link.package)
-    slots = [head_slot(*names), release_slot(*names, version)]
-    head, release = reader.words(registry.address, slots, block)
+    head, release = view.words([head_slot(*names), release_slot(*names, version)])
     sequence = decode_release(release).sequence
-    if sequence == 0:
-        return head, release, _NONE
-    (manifest,) = reader.words(registry.address, [manifest_slot(*names, sequence)], block)
-    return head, release, manifest
+    manifest = _NONE
+    if sequence:
+        (manifest,) = view.words([manifest_slot(*names, sequence)])
+    verifier.step3_account(view.code_hash, proven=view.is_proven)
+    record = verifier.step4_record(head, release, manifest)
+    mark = session.seen.mark(link.chain_id, record.registry, *names)
+    since = session.trust.compromised_since(link.chain_id, link.publisher)
+    verifier.step5_rollback(record, mark, since)
+    session.seen.note(record)
+    return record
 
 
-def _is_waiting(reader: ChainReader, registry: Registry, link: Link, version: str) -> bool:
-    slot = release_slot(link.publisher, link.package, version)
-    (word,) = reader.words(registry.address, [slot], reader.block("latest"))
+def _is_waiting(session: Session, link: Link, version: str) -> bool:
+    """Whether it is in the newest block: a hint for people, which is not proven by anybody's quorum."""
+    view = session.view(link, LATEST)
+    (word,) = view.words([release_slot(link.publisher, link.package, version)])
     return decode_release(word).sequence != 0
 
 
@@ -156,62 +147,46 @@ def latest_manifest(session: Session, link: Link) -> bytes:
     Enough to fetch that manifest and learn its version, which :func:`resolve` then verifies.
     """
     check_publisher(link, session.named_publisher, session.trusts(link))
-    reader = session.reader(link.chain_id)
-    return _latest(session, reader, link, reader.block(FINALIZED))[1]
+    return _latest(session, session.view(link), link)[1]
 
 
-def _check_registry(session: Session, reader: ChainReader, link: Link, block: Block) -> None:
-    """Steps 2 and 3, before anything is believed of a package's state."""
-    check_chain(link.chain_id, reader.chain_id())
-    registry = session.registry
-    check_code(registry, link.chain_id, reader.code(registry.address, block))
-
-
-def _head(reader: ChainReader, address: str, link: Link, block: Block) -> Head:
-    (word,) = reader.words(address, [head_slot(link.publisher, link.package)], block)
+def _head(view: View, link: Link) -> Head:
+    (word,) = view.words([head_slot(link.publisher, link.package)])
     return decode_head(word)
 
 
-def _no_release(
-    reader: ChainReader, address: str, link: Link, block: Block
-) -> ReleaseNotFound | Unfinalized:
-    if _head(reader, address, link, reader.block("latest")).count:
-        return _unfinalized(f"{link.package} has releases, but none", block)
-    return ReleaseNotFound(
-        f"no release of {link.package} of {link.publisher} on chain {link.chain_id}, "
-        f"as one RPC says of block {block.number}"
-    )
+def _no_release(session: Session, view: View, link: Link) -> IntegrityError:
+    if _head(session.view(link, LATEST), link).count:
+        return _unfinalized(f"{link.package} has releases, but none", view.block)
+    what = f"no release of {link.package} of {link.publisher} on chain {link.chain_id}"
+    return not_recorded(what, view.block, view.vouched, proven=view.is_proven)
 
 
 def _unfinalized(what: str, block: Block) -> Unfinalized:
     return Unfinalized(f"{what} yet in a finalized block (the newest is {block.number})")
 
 
-def _latest(session: Session, reader: ChainReader, link: Link, block: Block) -> tuple[int, bytes]:
+def _latest(session: Session, view: View, link: Link) -> tuple[int, bytes]:
     """(sequence, manifest digest) of the latest release."""
-    _check_registry(session, reader, link, block)
-    address = session.registry.address
-    names = (link.publisher, link.package)
-    head = _head(reader, address, link, block)
+    head = _head(view, link)
     if head.count == 0:
-        raise _no_release(reader, address, link, block)
+        raise _no_release(session, view, link)
     if head.latest == 0:
         raise ReleaseNotFound(
             f"none of the {head.count} releases of {link.package} was made its latest",
             next="Name a version in the link; `integrity log` lists them.",
         )
-    (manifest,) = reader.words(address, [manifest_slot(*names, head.latest)], block)
+    (manifest,) = view.words([manifest_slot(link.publisher, link.package, head.latest)])
     return head.latest, manifest
 
 
-def _latest_version(session: Session, reader: ChainReader, link: Link, block: Block) -> str:
-    latest, _ = _latest(session, reader, link, block)
-    events = reader.released(session.registry.address, link.publisher, link.package, block)
-    for event in events:
+def _latest_version(session: Session, view: View, link: Link) -> str:
+    latest, _ = _latest(session, view, link)
+    for event in view.released(link.publisher, link.package):
         if event.sequence == latest:
             return event.version
     raise RpcAnswerInvalid(
-        f"the RPC {reader.name} does not give the event of release {latest} of {link.package}",
+        f"the RPC {view.node.name} does not give the event of release {latest} of {link.package}",
         next="Name the version in the link, or use an RPC that keeps all events.",
     )
 
@@ -238,7 +213,7 @@ class History:
     releases: list[HistoryEntry]
     count: int
     block: Block
-    basis: str = ONE_RPC
+    basis: str
 
 
 def history(session: Session, link: Link) -> History:
@@ -247,48 +222,44 @@ def history(session: Session, link: Link) -> History:
     Raises RpcAnswerInvalid when events and state do not tell the same story.
     """
     check_publisher(link, session.named_publisher, session.trusts(link))
-    reader = session.reader(link.chain_id)
-    block = reader.block(FINALIZED)
-    _check_registry(session, reader, link, block)
-    address = session.registry.address
-    head = _head(reader, address, link, block)
+    view = session.view(link)
+    head = _head(view, link)
     if head.count == 0:
-        raise _no_release(reader, address, link, block)
-    events = reader.released(address, link.publisher, link.package, block)
+        raise _no_release(session, view, link)
+    events = view.released(link.publisher, link.package)
     entries: list[HistoryEntry] = []
     for start in range(0, len(events), _EVENTS_AT_ONCE):
-        some = events[start : start + _EVENTS_AT_ONCE]
-        entries += _entries(reader, address, some, head.latest, block)
+        entries += _entries(view, events[start : start + _EVENTS_AT_ONCE], head.latest)
     if [entry.sequence for entry in entries] != list(range(1, head.count + 1)):
         raise RpcAnswerInvalid(
-            f"the RPC {reader.name} gives {len(entries)} events of {link.package}, "
+            f"the RPC {view.node.name} gives {len(entries)} events of {link.package}, "
             f"but the state has {head.count} releases",
             next="Use an RPC that keeps all events.",
         )
-    return History(entries, head.count, block)
+    return History(entries, head.count, view.block, basis(view.vouched, proven=view.is_proven))
 
 
-def _entries(
-    reader: ChainReader, address: str, events: list[ReleasedEvent], latest: int, block: Block
-) -> list[HistoryEntry]:
+def _entries(view: View, events: list[ReleasedEvent], latest: int) -> list[HistoryEntry]:
     """The events as the state has them, all of it read in one round trip."""
     slots: list[bytes] = []
     for event in events:
         names = (event.publisher, event.package)
         slots += [release_slot(*names, event.version), manifest_slot(*names, event.sequence)]
-    words = reader.words(address, slots, block)
+    words = view.words(slots)
     return [
-        _entry(reader, event, words[2 * i], words[2 * i + 1], latest)
+        _entry(view, event, words[2 * i], words[2 * i + 1], latest)
         for i, event in enumerate(events)
     ]
 
 
 def _entry(
-    reader: ChainReader, event: ReleasedEvent, word: bytes, manifest: bytes, latest: int
+    view: View, event: ReleasedEvent, word: bytes, manifest: bytes, latest: int
 ) -> HistoryEntry:
     release = decode_release(word)
     if release.sequence != event.sequence or manifest != event.manifest:
-        raise RpcAnswerInvalid(f"the RPC {reader.name} gives an event that its state contradicts")
+        raise RpcAnswerInvalid(
+            f"the RPC {view.node.name} gives an event that the state contradicts"
+        )
     revoked = None
     if release.revocation:
         revoked = REVOCATION_REASONS.get(release.revocation, str(release.revocation))

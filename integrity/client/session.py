@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from integrity.client.seen import Seen
 from integrity.core.links import AliasLink, Link, parse_link
 from integrity.core.names import parse_address
 from integrity.disk.remembered import Remembered
@@ -18,7 +20,14 @@ from integrity.verifier.record import Registry
 
 if TYPE_CHECKING:
     from integrity.chain.reader import RpcReader
+    from integrity.client.viewing import View
+    from integrity.core.registry import Block
     from integrity.ipfs.pinning import PinningService
+    from integrity.verifier.policy import Policy
+    from integrity.verifier.state import Vouched
+
+
+_START = "`integrity chain start` starts the development chain, if that is the one."
 
 
 def no_password(name: str) -> str:
@@ -32,7 +41,7 @@ def no_password(name: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Session:
     """``rpc`` are the nodes named for this call (one URL will do), ``publisher`` is the address that
-    the person named for it.
+    the person named for it, ``checkpoint`` the hash of a block that they vouch for.
     """
 
     home: Home = field(default_factory=Home.of_environment)
@@ -40,6 +49,7 @@ class Session:
     chain_id: int | None = None
     publisher: str | None = None
     password: Callable[[str], str] = no_password
+    checkpoint: bytes | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.rpc, str):
@@ -60,6 +70,10 @@ class Session:
     @property
     def remembered(self) -> Remembered:
         return Remembered(self.home.data_folder / "targets")
+
+    @property
+    def seen(self) -> Seen:
+        return Seen(self.home.data_folder / "seen")
 
     @property
     def registry(self) -> Registry:
@@ -102,10 +116,40 @@ class Session:
         raise RpcUnavailable(
             f"no RPC of chain {chain_id} answers",
             causes=causes,
-            next="`integrity chain start` starts the development chain, if that is the one."
-            if chain_id == DEVELOPMENT_CHAIN
-            else None,
+            next=_START if chain_id == DEVELOPMENT_CHAIN else None,
         )
+
+    def policy(self, chain_id: int, link: Link | None = None) -> Policy:
+        """What this home asks of a chain before it believes a link's record."""
+        if link is None:
+            policy = self.trust.policy(chain_id)
+        else:
+            policy = self.trust.policy(chain_id, link.publisher, link.package)
+        return policy if self.checkpoint is None else replace(policy, checkpoint=self.checkpoint)
+
+    def view(self, link: Link, finality: str | None = None) -> View:
+        """The registry at the block that this home's policy says, or at another one for this view. Raises
+        NoRpc and what :func:`integrity.client.viewing.open_view` raises.
+        """
+        from integrity.chain.reader import RpcReader  # with it comes an HTTP client
+        from integrity.client.viewing import open_view
+
+        nodes = [RpcReader(url) for url in self.config.nodes(link.chain_id, self.rpc)]
+        policy = self.policy(link.chain_id, link)
+        try:
+            return open_view(nodes, self.registry, link.chain_id, policy, time.time(), finality)
+        except RpcUnavailable as error:
+            if link.chain_id == DEVELOPMENT_CHAIN and not error.next:
+                error.next = _START
+            raise
+
+    def vouch(self, link: Link, block: Block) -> Vouched:
+        """Who of the nodes vouches for a block now. Raises NoRpc or HeaderUntrusted."""
+        from integrity.chain.reader import RpcReader
+        from integrity.client.viewing import vouch
+
+        nodes = [RpcReader(url) for url in self.config.nodes(link.chain_id, self.rpc)]
+        return vouch(nodes, link.chain_id, block, self.policy(link.chain_id, link))
 
     def pinning_service(self, name: str) -> PinningService:
         """The pinning service of this name in config.toml. Raises UsageError."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from integrity.client.manifests import ManifestFile
+from integrity.client.receipts import check_receipt
 from integrity.client.resolving import latest_manifest, resolve
 from integrity.client.session import Session
 from integrity.core.links import Link
@@ -56,18 +57,20 @@ def verify(
     link: Link | None = None,
     *,
     manifest: Path | None = None,
+    receipt: bytes | None = None,
     sources: tuple[Source, ...] = (),
     only: Selection = Selection(),  # noqa: B008 - it never changes
     report: Report | None = None,
 ) -> Verification:
     """Hash everything at ``path`` and hold it against the link's record (steps 1 to 8), or against
-    a manifest file alone, which proves nothing about who made it.
+    a manifest file alone, which proves nothing about who made it. With a ``receipt`` the record is the one
+    that it proves, and no chain is asked.
 
     With a link the manifest is the one beside the folder, or in this home's store, or is fetched
     from ``sources``. Raises what resolving raises, ManifestMismatch, ManifestInvalid, WrongRelease,
     SourcesUnavailable; of a broken manifest file FormatError.
     """
-    if (link is None) == (manifest is None):
+    if (link is None and receipt is None) == (manifest is None):
         raise UsageError(
             "a folder is verified against either a link or a manifest file",
             next="Name the release's link after the folder, or a file with --manifest.",
@@ -76,8 +79,7 @@ def verify(
         raise UsageError(f"there is nothing at {str(path)!r}")
     with ManifestFile(session) as file:
         record = None
-        if link is None:
-            assert manifest is not None
+        if manifest is not None:
             file.copy(manifest)
             try:
                 header = file.check_alone()
@@ -87,7 +89,12 @@ def verify(
             digest = manifest_digest(file.chunks)
         else:
             fetcher = Fetcher(sources)
-            record, header = bring_manifest(session, file, link, fetcher, beside=path)
+            if receipt is None:
+                assert link is not None
+                record, header = bring_manifest(session, file, link, fetcher, beside=path)
+            else:
+                record = check_receipt(session, receipt, link)
+                header = bring_recorded(session, file, record, fetcher, beside=path)
             digest = record.manifest
         files, size = (header.files, header.size) if only.is_all else only.check(file.entries())
         problems, extra, stats = compare(path, only.of(file.entries()), size, report)
@@ -128,17 +135,27 @@ def bring_manifest(
     """The link's record and its checked manifest: from beside ``beside``, from this home's store, or
     from the fetcher's sources, wherever its digest is found first.
     """
-    if link.version is None:
-        digest = latest_manifest(session, link)
-        _bring(session, file, digest, fetcher, beside)
-        record = resolve(session, link, version_hint=_version(file))
-        if record.manifest != digest:
-            _bring(session, file, record.manifest, fetcher, beside)
-    else:
+    if link.version is not None:
         record = resolve(session, link)
-        _bring(session, file, record.manifest, fetcher, beside)
-    names = (record.publisher, record.package, record.version)
-    return record, file.check(record.manifest, names)
+        return record, bring_recorded(session, file, record, fetcher, beside)
+    digest = latest_manifest(session, link)
+    _bring(session, file, digest, fetcher, beside)
+    record = resolve(session, link, version_hint=_version(file))
+    if record.manifest == digest:
+        return record, _checked(file, record)
+    return record, bring_recorded(session, file, record, fetcher, beside)
+
+
+def bring_recorded(
+    session: Session, file: ManifestFile, record: Record, fetcher: Fetcher, beside: Path | None
+) -> Header:
+    """The same of a record that is known."""
+    _bring(session, file, record.manifest, fetcher, beside)
+    return _checked(file, record)
+
+
+def _checked(file: ManifestFile, record: Record) -> Header:
+    return file.check(record.manifest, (record.publisher, record.package, record.version))
 
 
 def _version(file: ManifestFile) -> str | None:

@@ -7,6 +7,7 @@ lowest bits (Solidity documentation, "Layout of State Variables in Storage").
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from integrity.core.names import checksum_address, keccak256
@@ -34,6 +35,16 @@ class Block:
     number: int
     hash: bytes
     timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateProof:
+    """What a node proves its state with: trie nodes from the root down, of an account and of each slot
+    of it (EIP-1186). Nothing says that they prove anything.
+    """
+
+    account: tuple[bytes, ...]
+    slots: Mapping[bytes, tuple[bytes, ...]]
 
 
 @dataclass(frozen=True, slots=True)

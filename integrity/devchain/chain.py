@@ -42,6 +42,17 @@ class ChainStatus:
     pid: int | None
 
 
+def give(rpc: str, address: str, wei: int) -> None:
+    """Let an account of the anvil behind ``rpc`` have that much. Raises RpcUnavailable.
+
+    A balance that is set stands in no transaction, so that the newest block's state no longer has the root
+    of its header. Nobody is to read at that block: the finalized one is two behind the newest.
+    """
+    node = JsonRpc(rpc)
+    node.call("anvil_setBalance", address, hex(wei))
+    node.call("anvil_mine", "0x3")
+
+
 class DevelopmentChain:
     """The chain of one home.
 
@@ -98,7 +109,7 @@ class DevelopmentChain:
             raise RpcUnavailable(
                 "the development chain is not running", next="`integrity chain start` starts it."
             )
-        JsonRpc(self.rpc).call("anvil_setBalance", address, hex(wei))
+        give(self.rpc, address, wei)
 
     def _alone(self) -> contextlib.AbstractContextManager[None]:
         return locked(self._folder / "lock", READY_SECONDS, "is starting or stopping this chain")
@@ -137,7 +148,7 @@ class DevelopmentChain:
         rpc = JsonRpc(self.rpc)
         for info in self._existing_keys():
             if int(rpc.call("eth_getBalance", info.address, "latest"), 16) < _FUNDS // 2:
-                rpc.call("anvil_setBalance", info.address, hex(_FUNDS))
+                give(self.rpc, info.address, _FUNDS)
         artifact = load_artifact()
         reader = RpcReader(self.rpc)
         if not reader.code(artifact.address, reader.block("latest")):

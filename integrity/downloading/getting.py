@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_in
 from itertools import zip_longest
 from pathlib import Path
 
 from integrity.client.manifests import ManifestFile, digest_beside
+from integrity.client.receipts import receipt_of, ship_receipt, write_receipt
 from integrity.client.resolving import still_stands
 from integrity.client.session import Session
 from integrity.client.verifying import UNCHANGED, VERIFIED, bring_manifest, compare
@@ -103,13 +105,18 @@ def get(
         got = _already(session, target, asked, report, replace=replace) if stands else None
         if got is None:
             got = _download(
-                session, link, target, asked, fetcher, report, share=share, replace=stands
-            )
+                session, link, target, asked, fetcher, report, share=share, replace=stands,
+                sidecar=sidecar,
+            )  # fmt: skip
         else:
             # A run may have been killed before it told the store.
             Share(session, tree_of(target), got.warnings).moved(record.manifest, target)
             if share:
                 asked.offer(Share(session, target, got.warnings))
+            if sidecar and record.is_proven:
+                ship_receipt(
+                    session, replace_in(link, version=record.version), target, got.warnings
+                )
         if sidecar and digest_beside(target) != record.manifest:
             write_sidecar(target, file.chunks(), got.warnings)
         got.warnings[:0] = warnings
@@ -142,6 +149,7 @@ class _Asked:
 def _download(
     session: Session, link: Link, target: Path, asked: _Asked, fetcher: Fetcher,
     report: Report | None, *, share: bool, replace: bool,
+    sidecar: bool,
 ) -> Got:  # fmt: skip
     """All that is missing, beside the target; then the whole in its place."""
     with contextlib.ExitStack() as stack:
@@ -165,7 +173,7 @@ def _download(
         )
         try:
             kept = repr(str(staging.tree.parent))
-            record = still_stands(session, link, asked.record, kept, staging.warnings)
+            record, view = still_stands(session, link, asked.record, kept, staging.warnings)
         except (Revoked, ReleaseNotFound):
             offered.withdraw()
             raise
@@ -175,6 +183,8 @@ def _download(
             staging.finish()
         offered.moved(record.manifest, target)
         warnings = staging.warnings + filled.warnings
+        if sidecar and view is not None and record.is_proven:
+            write_receipt(target, receipt_of(view, link, record), warnings)
     if asked.is_all:
         session.remembered.keep(target, record.manifest, filled.stats)
     return Got(

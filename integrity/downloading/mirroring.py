@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from integrity.client.receipts import receipt_path
 from integrity.client.resolving import history
 from integrity.client.session import Session
 from integrity.core.links import Link
@@ -168,8 +169,10 @@ class Mirror:
             remove(store, [known], [])
         if mine:
             shutil.rmtree(place, ignore_errors=True)
+            for beside in (sidecar_path(place), receipt_path(place)):
+                with contextlib.suppress(OSError):
+                    beside.unlink()
             with contextlib.suppress(OSError):
-                sidecar_path(place).unlink()
                 for above in place.parents[: _DEPTH - 1]:
                     above.rmdir()
         tell(Event(DROPPED if mine else LEFT, link, place))

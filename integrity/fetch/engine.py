@@ -112,7 +112,6 @@ class _Run:
         self.sink = sink
         self.changed = threading.Condition()
         self.stop = threading.Event()
-        self._keeping = 0
         self._clocks = time.monotonic(), time.process_time()
         self._error: BaseException | None = None
 
@@ -158,7 +157,7 @@ class _Run:
         with self.changed:
             self.scheduler.over = True
             self.changed.notify_all()
-            self.changed.wait_for(lambda: self._keeping == 0)
+            self.changed.wait_for(lambda: not self.scheduler.keeping)
 
     def _work(self, lane: Lane) -> None:
         # One byte more than a piece: so a source that sends too much shows itself.
@@ -212,7 +211,6 @@ class _Run:
         with self.changed:
             if not self.scheduler.claim(order.flight, piece, time.monotonic()):
                 return
-            self._keeping += 1
         kept = 0
         try:
             self.sink.keep(piece, data)
@@ -222,11 +220,11 @@ class _Run:
             raise
         finally:
             with self.changed:
-                self._keeping -= 1
+                self.scheduler.keeping.discard(piece.number)
                 tally = order.flight.lane.tally
                 tally.bytes += kept * len(data)
                 tally.pieces += kept
-                if self.stop.is_set():
+                if self.stop.is_set() or self.scheduler.ahead is not None:
                     self.changed.notify_all()
 
 

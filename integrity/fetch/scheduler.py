@@ -91,6 +91,9 @@ class Scheduler:
     at_once: int | None = None
     chance: random.Random = field(default_factory=random.Random)
     pool: Pool = field(default_factory=Pool)
+    keeping: set[int] = field(default_factory=set)
+    """Numbers of the pieces that are claimed, and not kept yet."""
+
     _flights: list[Flight] = field(default_factory=list)
     _racing: dict[int, list[Flight]] = field(default_factory=dict)
     _head: Batch | None = None
@@ -165,12 +168,13 @@ class Scheduler:
         )
 
     def _lowest(self, head: Batch) -> int:
-        """The first piece that is not done; those of the stream begin with ``head``."""
+        """The first piece that is not kept; those of the stream begin with ``head``."""
         first = self.pool.first()
         numbers = (
             [head.pieces[0].number] if first is None else [head.pieces[0].number, first.number]
         )
         numbers += [number for flight in self._flights for number in flight.left]
+        numbers += self.keeping
         return min(numbers)
 
     def extend(self, flight: Flight) -> Sequence[Piece]:
@@ -273,12 +277,15 @@ class Scheduler:
     # --- what came of it -----------------------------------------------------------------------
 
     def claim(self, flight: Flight, piece: Piece, now: float) -> bool:
-        """Whether the piece is this order's still; it is nobody's from then on."""
+        """Whether the piece is this order's still; it is nobody's from then on, and ``keeping`` until
+        it is kept.
+        """
         if self.over or flight.left.pop(piece.number, None) is None:
             return False
         for other in self._racing.pop(piece.number, ()):
             other.left.pop(piece.number, None)
         self.pool.done(piece)
+        self.keeping.add(piece.number)
         lane = flight.lane
         lane.failures = lane.lacking = lane.rounds = 0
         flight.latest = now

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from integrity.chain.artifact import load_artifact
 from integrity.chain.journal import Journal
 from integrity.client.session import Session
+from integrity.core.names import keccak256
 from integrity.core.registry import CREATE2_PROXY
 from integrity.errors import TransactionRefused
 from integrity.verifier.record import check_chain, check_code
@@ -34,7 +35,7 @@ def deploy(session: Session, key: str | None = None) -> Deployed:
     latest = reader.block("latest")
     code = reader.code(artifact.address, latest)
     if code:
-        check_code(artifact.registry, chain_id, code)
+        check_code(artifact.registry, chain_id, keccak256(code))
         return Deployed(artifact.address, chain_id, None)
     if not reader.code(CREATE2_PROXY, latest):
         raise TransactionRefused(

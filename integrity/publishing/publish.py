@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from integrity.client.beside import beside
-from integrity.client.resolving import FINALIZED
+from integrity.client.receipts import ship_receipt
 from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.core.names import parse_address
@@ -27,8 +27,9 @@ from integrity.errors import (
 )
 from integrity.ports import Progress, Report, Signer
 from integrity.publishing.keeping import Keeper
-from integrity.publishing.recording import LATEST, Recorder, Standing
+from integrity.publishing.recording import Recorder, Standing
 from integrity.store.database import Store
+from integrity.verifier.policy import FINALIZED, LATEST
 
 FINAL_SECONDS = 3600.0
 """How long a publisher waits for finality, in seconds: Ethereum takes 15 minutes when all is well."""
@@ -132,8 +133,16 @@ def publish(
                             make_latest=make_latest, wait=wait,
                         )  # fmt: skip
                 result = stands
-        if sidecar:
-            result = replace(result, sidecar=write_sidecar(path, built.chunks(), result.warnings))
+        return _ship(session, path, built, result) if sidecar else result
+
+
+def _ship(session: Session, path: Path, built: ReleaseBuilder, result: Published) -> Published:
+    """Put the manifest and the record's proofs beside the folder. The record stands without them: what
+    goes wrong is a warning.
+    """
+    result = replace(result, sidecar=write_sidecar(path, built.chunks(), result.warnings))
+    if result.final:
+        ship_receipt(session, result.link, path, result.warnings)
     return result
 
 

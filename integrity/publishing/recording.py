@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from integrity.chain.journal import Journal, publish_purpose
 from integrity.client.beside import beside
-from integrity.client.resolving import FINALIZED
 from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.core.registry import (
-    Block,
+    Head,
     decode_head,
     decode_release,
     head_slot,
@@ -21,12 +20,11 @@ from integrity.core.registry import (
 )
 from integrity.errors import Unfinalized
 from integrity.ports import ReleasedEvent, Signer
-from integrity.verifier.record import check_chain, check_code
+from integrity.verifier.policy import FINALIZED, LATEST
 
 if TYPE_CHECKING:
     from integrity.chain.writer import Call, ChainWriter, Estimate, Mined
 
-LATEST = "latest"
 _POLL_SECONDS = 0.25
 
 
@@ -48,34 +46,29 @@ class Recorder:
         self._link = link
         self._version = version
         self._reader = session.reader(link.chain_id)
-        self._registry = session.registry
-        check_chain(link.chain_id, self._reader.chain_id())
-        check_code(
-            self._registry, link.chain_id, self._reader.code(self._registry.address, self._latest())
-        )
+        self._head()
         self._web3: ChainWriter | None = None
 
-    def _latest(self) -> Block:
-        return self._reader.block(LATEST)
+    def _head(self) -> Head:
+        view = self._session.view(self._link, LATEST)
+        (word,) = view.words([head_slot(self._link.publisher, self._link.package)])
+        return decode_head(word)
 
     def standing(self, tag: str = LATEST) -> Standing | None:
         """The version's record at the newest block (or at the finalized one), if there is any."""
-        at = self._reader.block(tag)
+        view = self._session.view(self._link, tag)
         names = (self._link.publisher, self._link.package)
-        slot = release_slot(*names, self._version)
-        (word,) = self._reader.words(self._registry.address, [slot], at)
+        (word,) = view.words([release_slot(*names, self._version)])
         sequence = decode_release(word).sequence
         if sequence == 0:
             return None
-        slot = manifest_slot(*names, sequence)
-        (manifest,) = self._reader.words(self._registry.address, [slot], at)
+        (manifest,) = view.words([manifest_slot(*names, sequence)])
         return Standing(sequence, manifest)
 
     def event(self) -> ReleasedEvent | None:
         """The event of the version, for its transaction; None when the node does not give it."""
-        events = self._reader.released(
-            self._registry.address, self._link.publisher, self._link.package, self._latest()
-        )
+        view = self._session.view(self._link, LATEST)
+        events = view.released(self._link.publisher, self._link.package)
         return next((event for event in events if event.version == self._version), None)
 
     # --- writing -------------------------------------------------------------------------------
@@ -92,11 +85,9 @@ class Recorder:
         return self._web3
 
     def _call(self, manifest: bytes, content: bytes, *, make_latest: bool) -> Call:
-        slot = head_slot(self._link.publisher, self._link.package)
-        (word,) = self._reader.words(self._registry.address, [slot], self._latest())
         return self._writer.publish_call(
             self._link.publisher, self._link.package, self._version, manifest, content,
-            decode_head(word).count, make_latest,
+            self._head().count, make_latest,
         )  # fmt: skip
 
     def estimate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from integrity.chain.rpc import JsonRpc
+from integrity.devchain.chain import give
 from integrity.home import Home, set_config
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, Keystore
 
@@ -13,7 +13,7 @@ FUNDS = 10**21
 def equip(home: Home, rpc: str) -> str:
     """Give a home one funded key, and the chain behind ``rpc`` as its default -> the key's address."""
     address = Keystore(home.keys).create_development("dev").address
-    JsonRpc(rpc).call("anvil_setBalance", address, hex(FUNDS))
+    give(rpc, address, FUNDS)
     chains = {DEVELOPMENT_CHAIN: {"rpc": [rpc]}}
     settings = {"default_chain": DEVELOPMENT_CHAIN, "default_key": address, "chains": chains}
     set_config(home, settings)

@@ -1,7 +1,7 @@
-"""Steps 1 to 4 of the verifier (spec v1, section 6): from a link to a record.
+"""Steps 1 to 5 of the verifier (spec v1, section 6): from a link to a record.
 
-Evidence is taken in that order only. Step 5 (rollback) and the proofs of steps 2 to 4 need state
-proofs, which this release does not ask for yet; a record therefore says on what it rests.
+Evidence is taken in that order only. That the words of step 4 are those of the chain's state is for
+:mod:`integrity.verifier.state` to prove; a record says on what it rests.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from integrity.core.links import Link
-from integrity.core.names import keccak256
 from integrity.core.registry import (
     REVOCATION_REASONS,
     Block,
@@ -21,16 +20,19 @@ from integrity.core.registry import (
 from integrity.errors import (
     ChainMismatch,
     ManifestMismatch,
+    PublisherCompromised,
     PublisherMismatch,
+    RecordUnproven,
     RegistryMismatch,
     ReleaseNotFound,
     Revoked,
+    Rollback,
     RpcAnswerInvalid,
+    StaleBlock,
     UnknownPublisher,
 )
-
-ONE_RPC = "one rpc, unproven"
-"""What a record rests on while a single node is believed."""
+from integrity.verifier.proofs import EMPTY_CODE
+from integrity.verifier.state import CHECKPOINT, ONE_NODE, Vouched, basis
 
 _NO_MANIFEST = bytes(32)
 
@@ -58,11 +60,26 @@ class Record:
     by: str
     block: Block
     registry: str
-    basis: str = ONE_RPC
+    vouched: Vouched
+    is_proven: bool
+
+    @property
+    def basis(self) -> str:
+        """On what it rests, in words."""
+        return basis(self.vouched, proven=self.is_proven)
 
     @property
     def is_latest(self) -> bool:
         return self.head.latest == self.sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The furthest that a reader has seen a package: its head's ``count`` and ``updated_at`` at a block."""
+
+    count: int
+    updated_at: int
+    block: int
 
 
 class RecordVerifier:
@@ -77,6 +94,8 @@ class RecordVerifier:
         self._registry = registry
         self._done = 0
         self._block: Block | None = None
+        self._vouched = Vouched(ONE_NODE)
+        self._is_proven = False
 
     def _begin(self, step: int) -> None:
         if self._done != step - 1:
@@ -88,17 +107,18 @@ class RecordVerifier:
         check_publisher(self._link, named, trusted)
         self._done = 1
 
-    def step2_block(self, chain_id: int, block: Block) -> None:
-        """2. Header: the node serves the link's chain, and this is the block to read at."""
+    def step2_block(self, chain_id: int, block: Block, vouched: Vouched) -> None:
+        """2. Header: it is one of the link's chain, this is the block to read at, and who says so."""
         self._begin(2)
         check_chain(self._link.chain_id, chain_id)
-        self._block = block
+        self._block, self._vouched = block, vouched
         self._done = 2
 
-    def step3_account(self, code: bytes) -> None:
+    def step3_account(self, code_hash: bytes, *, proven: bool) -> None:
         """3. Account: the registry's own code stands at the registry's address."""
         self._begin(3)
-        check_code(self._registry, self._link.chain_id, code)
+        check_code(self._registry, self._link.chain_id, code_hash)
+        self._is_proven = proven
         self._done = 3
 
     def step4_record(self, head_word: bytes, release_word: bytes, manifest_word: bytes) -> Record:
@@ -110,13 +130,13 @@ class RecordVerifier:
         head, release = decode_head(head_word), decode_release(release_word)
         name = f"{self._link.package}@{self._version} of {self._link.publisher}"
         if release.sequence == 0:
-            raise ReleaseNotFound(
-                f"no record of {name} on chain {self._link.chain_id}, "
-                f"as one RPC says of block {self._block.number}"
-            )
+            raise not_recorded(
+                f"no record of {name} on chain {self._link.chain_id}",
+                self._block, self._vouched, proven=self._is_proven,
+            )  # fmt: skip
         consistent = release.sequence <= head.count and head.latest <= head.count
         if not consistent or manifest_word == _NO_MANIFEST:
-            raise RpcAnswerInvalid(f"the RPC's answers about {name} contradict each other")
+            raise RpcAnswerInvalid(f"what the chain is said to have of {name} contradicts itself")
         self._check_revocation(name, release)
         self._check_pin(name, manifest_word)
         self._done = 4
@@ -132,7 +152,27 @@ class RecordVerifier:
             release.by,
             self._block,
             self._registry.address,
+            self._vouched,
+            self._is_proven,
         )
+
+    def step5_rollback(
+        self, record: Record, mark: Mark | None, compromised_since: int | None
+    ) -> Record:
+        """5. Rollback: the package is no less than this reader has seen of it, and the release is not of
+        a time at which its publisher's key was in other hands (Unix seconds).
+        """
+        self._begin(5)
+        if mark is not None and record.vouched.how != CHECKPOINT:
+            check_mark(record, mark)
+        if compromised_since is not None and record.published_at >= compromised_since:
+            raise PublisherCompromised(
+                f"{record.package}@{record.version} was published at {record.published_at}, and this "
+                f"home takes its publisher for compromised since {compromised_since}",
+                evidence={"published_at": record.published_at, "since": compromised_since},
+            )
+        self._done = 5
+        return record
 
     def _check_revocation(self, name: str, release: ReleaseSlot) -> None:
         if release.revocation:
@@ -150,6 +190,31 @@ class RecordVerifier:
                 evidence={"expected": pin.hex(), "actual": manifest.hex()},
                 next="Ask whoever sent the link which one is meant; do not drop the pin unasked.",
             )
+
+
+def check_mark(record: Record, mark: Mark) -> None:
+    """Raises StaleBlock when the chain is read at an older block than one that was seen, Rollback when
+    the package has shrunk since.
+    """
+    name = f"{record.package} of {record.publisher}"
+    if record.block.number < mark.block:
+        raise StaleBlock(
+            f"{name} was seen at block {mark.block} before, and the node's newest to read at is "
+            f"{record.block.number}",
+            next="Ask another node with --rpc; this one is behind.",
+            evidence={"block": record.block.number, "seen": mark.block},
+        )
+    head = record.head
+    if head.count < mark.count or head.updated_at < mark.updated_at:
+        raise Rollback(
+            f"{name} has {head.count} releases as of block {record.block.number}, and had {mark.count} "
+            f"at block {mark.block}: a part of its history is hidden",
+            evidence={
+                "count": head.count, "seen_count": mark.count, "updated_at": head.updated_at,
+                "seen_updated_at": mark.updated_at, "block": record.block.number,
+                "seen_block": mark.block,
+            },
+        )  # fmt: skip
 
 
 def check_publisher(link: Link, named: str | None, trusted: bool) -> None:
@@ -176,10 +241,23 @@ def check_chain(expected: int, actual: int) -> None:
         )
 
 
-def check_code(registry: Registry, chain_id: int, code: bytes) -> None:
-    """Step 3 alone, which also stands before every transaction to the registry."""
-    actual = keccak256(code)
+def not_recorded(
+    what: str, block: Block, vouched: Vouched, *, proven: bool
+) -> ReleaseNotFound | RecordUnproven:
+    """What to raise where there is no record. Only a proof makes that an answer."""
+    evidence = {"block": block.number, "block_hash": block.hash.hex()}
+    rests = f"as of block {block.number} ({basis(vouched, proven=proven)})"
+    if proven:
+        return ReleaseNotFound(f"{what}, {rests}", evidence=evidence)
+    return RecordUnproven(f"{what}, {rests}", evidence=evidence)
+
+
+def check_code(registry: Registry, chain_id: int, actual: bytes) -> None:
+    """Step 3 alone, which also stands before every transaction to the registry: the Keccak-256 of what
+    stands there.
+    """
     if actual != registry.code_hash:
+        code = actual != EMPTY_CODE
         what = "another contract stands" if code else "no contract stands"
         raise RegistryMismatch(
             f"{what} at the registry's address {registry.address} on chain {chain_id}",

@@ -17,6 +17,7 @@ from integrity.chain.rpc import JsonRpc
 from integrity.client.session import Session
 from integrity.core.registry import REVOCATION_REASONS
 from integrity.devchain.anvil import find_anvil
+from integrity.devchain.chain import give
 from integrity.errors import RpcUnavailable
 from integrity.home import Home
 from integrity.keys.keystore import DEVELOPMENT_CHAIN
@@ -50,7 +51,7 @@ class Anvil:
         return int(self.call("eth_getBalance", address, "latest"), 16)
 
     def fund(self, address: str, wei: int = RICH) -> None:
-        self.call("anvil_setBalance", address, hex(wei))
+        give(self.url, address, wei)
 
     def hold(self) -> None:
         """Mine nothing from now on unless :meth:`mine` is called."""

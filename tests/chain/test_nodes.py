@@ -12,11 +12,17 @@ import pytest
 from integrity import publish
 from integrity.client.session import Session
 from integrity.core.registry import release_slot
-from integrity.errors import ReleaseExists, RpcAnswerInvalid, RpcUnavailable, TransactionRefused
+from integrity.errors import (
+    ProofInvalid,
+    ReleaseExists,
+    RpcAnswerInvalid,
+    RpcUnavailable,
+    TransactionRefused,
+)
 
 from .anvils import Anvil
 from .conftest import MakeRpc
-from .ledger import send
+from .ledger import apart, send
 from .lying_rpc import Call, Forward, LyingRpc
 
 
@@ -129,19 +135,19 @@ def test_a_node_that_calls_it_final_without_a_record_is_not_believed(
     anvil: Anvil, session: Session, address: str, folder: Path, lying_rpc: MakeRpc
 ) -> None:
     rpc = lying_rpc(anvil.url)
-    slot = "0x" + release_slot(address, "tool", "1.0.0").hex()
+    other = apart(address, "tool", "1.0.0")
+    slot, none = ("0x" + release_slot(address, "tool", v).hex() for v in ("1.0.0", other))
     head = anvil.height()
 
     def act(call: Call, forward: Forward) -> dict[str, Any]:
         if call["method"] == "eth_getBlockByNumber" and call["params"][0] == "finalized":
             call["params"][0] = "latest"
-        answer = forward()
-        if call["method"] == "eth_getStorageAt" and call["params"][1] == slot:
-            answer["result"] = "0x" + "00" * 32
-        return answer
+        if call["method"] == "eth_getProof":
+            call["params"][1] = [none if asked == slot else asked for asked in call["params"][1]]
+        return forward()
 
     rpc.act = act
-    with pytest.raises(RpcAnswerInvalid, match="has no record of it"):
+    with pytest.raises(ProofInvalid):
         publish(replace(session, rpc=(rpc.url,)), folder, "tool", "1.0.0")
     assert anvil.height() == head + 1
     assert send(session, folder).already

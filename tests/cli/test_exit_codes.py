@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from integrity.chain.artifact import load_artifact
 from integrity.chain.rpc import JsonRpc
 from integrity.core.registry import release_slot
 from integrity.devchain.chain import DevelopmentChain
 from integrity.testing.liar import LyingSource
 from integrity.testing.people import equip
-from tests.chain.conftest import MakeAnvil, MakeRpc
-from tests.chain.lying_rpc import of_method
+from tests.chain.anvils import Anvil
+from tests.chain.conftest import MakeAnvil
 
 from .conftest import Release
 from .running import User
@@ -174,8 +175,8 @@ def test_what_cannot_be_checked_exits_3(release: Release, reader: User) -> None:
     unavailable = reader.run("show", link, *named, *dead).error("RpcUnavailable", 3)
     assert "http://127.0.0.1:1" in unavailable["causes"][0]
     absent = link.replace("1.0.0", "9.9.9")
-    assert "9.9.9" in reader.run("show", absent, *named).error("ReleaseNotFound", 3)["message"]
-    reader.run("log", link.replace("tool", "absent"), *named).error("ReleaseNotFound", 3)
+    assert "9.9.9" in reader.run("show", absent, *named).error("ReleaseNotFound", 4)["message"]
+    reader.run("log", link.replace("tool", "absent"), *named).error("ReleaseNotFound", 4)
     get = ("get", link, "-o", "out", *named)
     reader.run(*get, "--from", "http://127.0.0.1:1").error("SourcesUnavailable", 3)
     assert not (reader.place / "out").exists()
@@ -223,24 +224,20 @@ def test_what_does_not_verify_exits_4(
     assert not (reader.place / "out").exists()
 
 
-def test_threat_10_another_contract_exits_4(
-    release: Release, reader: User, lying_rpc: MakeRpc
-) -> None:
-    named = ("--publisher", release.address, "--json")
-    for code in ("0x", "0x60"):
-        rpc = lying_rpc()
-        rpc.act = of_method("eth_getCode", lambda *_, code=code: code)
-        for command in ("show", "log"):
-            for link in (release.link, release.link.partition("@")[0]):
-                done = reader.run(command, link, *named, "--rpc", rpc.url)
-                assert done.error("RegistryMismatch", 4)["family"] == "does not verify"
+def test_threat_10_another_contract_exits_4(anvil: Anvil, reader: User) -> None:
+    publisher = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+    named = ("--publisher", publisher, "--json", "--rpc", anvil.url)
+    anvil.call("anvil_setCode", load_artifact().address, "0x60")
+    anvil.mine(3)
+    for command in ("show", "log"):
+        for link in ("tool@1", "tool"):
+            done = reader.run(command, f"integrity:31337:{publisher}/{link}", *named)
+            assert done.error("RegistryMismatch", 4)["family"] == "does not verify"
 
 
 def test_a_revoked_release_exits_4(publisher: User, integrity_chain: DevelopmentChain) -> None:
     """The revocation is sent with web3, as the publisher would from anywhere."""
     from web3 import Web3
-
-    from integrity.chain.artifact import load_artifact
 
     (publisher.place / "d").mkdir()
     (publisher.place / "d" / "a").touch()
@@ -278,21 +275,20 @@ def test_a_revoked_release_exits_4(publisher: User, integrity_chain: Development
 # --- a node that lies about times --------------------------------------------------------------
 
 
-def test_a_time_that_no_calendar_has_is_shown_all_the_same(
-    release: Release, reader: User, lying_rpc: MakeRpc
-) -> None:
-    rpc = lying_rpc()
-    slot = "0x" + release_slot(release.address, "tool", "1.0.0").hex()
-    far = (2**40 - 1) << 48
-
-    def change(call: dict[str, list[str]], word: str) -> str:
-        return f"0x{int(word, 16) | far:064x}" if call["params"][1] == slot else word
-
-    rpc.act = of_method("eth_getStorageAt", change)
-    named = ("--publisher", release.address, "--rpc", rpc.url)
-    for command in ("show", "log"):
-        assert "1099511627775 seconds after 1970" in reader.ok(command, release.link, *named).text
-        reader.ok(command, release.link, *named, "--json").json()
+def test_a_time_that_no_calendar_has_is_shown_all_the_same(anvil: Anvil, user: User) -> None:
+    address = equip(user.own_home, anvil.url)
+    (user.place / "d").mkdir()
+    (user.place / "d" / "a").touch()
+    command = ("publish", "d", "--package", "tool", "--version", "1.0.0", "--no-wait", "--json")
+    done = user.ok(*command).json()
+    slot = "0x" + release_slot(address, "tool", "1.0.0").hex()
+    word = int(anvil.call("eth_getStorageAt", load_artifact().address, slot, "latest"), 16)
+    far = f"0x{word | (2**40 - 1) << 48:064x}"
+    anvil.call("anvil_setStorageAt", load_artifact().address, slot, far)
+    anvil.mine(3)
+    for reading in ("show", "log"):
+        assert "1099511627775 seconds after 1970" in user.ok(reading, done["link"]).text
+        user.ok(reading, done["link"], "--json").json()
 
 
 def test_a_command_leaves_nothing_behind_where_it_was_run(release: Release, reader: User) -> None:

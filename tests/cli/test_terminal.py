@@ -124,8 +124,8 @@ def test_threat_41_what_a_node_says_is_shown_escaped(
         if where == "a version" and call["method"] == "eth_getLogs":
             for log in answer["result"]:
                 log["data"] = log["data"].replace(b"1.0.0".hex(), b"1\x1b[2J".hex())
-        if where == "nothing but noise" and call["method"] == "eth_getCode":
-            answer["result"] = EVIL
+        if where == "nothing but noise" and call["method"] == "eth_getProof":
+            answer["result"]["accountProof"] = EVIL
         return answer
 
     rpc.act = act

@@ -43,10 +43,10 @@ def test_show_log_and_verify_say_on_what_they_rest(release: Release, reader: Use
     assert shown.startswith(release.link + "\n")
     assert release.report["manifest"] in shown
     assert "release   1 of 1, the latest" in shown
-    assert "(one rpc, unproven)" in shown
+    assert "(one rpc, proven)" in shown
     assert f"by {release.address}" in shown
     line, basis = reader.ok("log", release.link, *named).text.splitlines()
-    assert basis.endswith("(one rpc, unproven)")
+    assert basis.endswith("(one rpc, proven)")
     assert line.split()[:2] == ["1", "1.0.0"]
     assert line.endswith(f"{release.report['manifest']}  latest")
     beside = release.folder.with_name("tool.integrity")
@@ -56,7 +56,7 @@ def test_show_log_and_verify_say_on_what_they_rest(release: Release, reader: Use
     reader.ok("trust", "add", "acme", release.address, "--chain", "31337")
     assert f"{release.address} (acme)" in reader.ok("show", "acme/tool").text
     recorded = reader.ok("verify", release.folder, "acme/tool@1.0.0").text
-    assert "(one rpc, unproven)" in recorded
+    assert "(one rpc, proven)" in recorded
 
 
 def test_keys_and_trust_are_listed(publisher: User) -> None:

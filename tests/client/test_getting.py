@@ -55,7 +55,7 @@ def test_a_release_of_every_kind_of_file_comes_back_the_same(
     manifest = (tmp_path / "new folder" / "out.integrity").read_bytes()
     assert hashlib.sha256(manifest).digest() == got.record.manifest == mixed.published.manifest
     assert got.fetched == got.header.size + len(manifest)
-    assert sorted(p.name for p in out.parent.iterdir()) == ["out", "out.integrity"]
+    assert sorted(p.name for p in out.parent.iterdir()) == ["out", "out.integrity", "out.receipt"]
     assert verify(reader, out, mixed.link).verdict == "verified"
 
 

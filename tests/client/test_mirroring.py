@@ -92,7 +92,7 @@ def test_new_releases_come_and_old_ones_go(
     assert sorted(os.fspath(path.relative_to(below)) for path in below.glob("*/*")) == [
         f"{version}/{package.name}-{version}{more}"
         for version in ("1.2.0", "2.0.0")
-        for more in ("", ".integrity")
+        for more in ("", ".integrity", ".receipt")
     ]
     with ServedHome(reader.home) as served:
         for version, status in (("1.0.0", 404), ("1.2.0", 200), ("2.0.0", 200)):

@@ -106,7 +106,7 @@ def test_killed_again_and_again_it_ends_and_fetches_only_what_is_missing(
     code, answer = getter.run(counting.url)
     assert (code, answer["verdict"]) == (0, "verified")
     assert tree_of(getter.out) == pieces.files
-    assert getter.beside() == ["out", "out.integrity"]
+    assert getter.beside() == ["out", "out.integrity", "out.receipt"]
     asked = [path for path in counting.asked if "bafkqaaa" not in path]
     assert len(asked) == len(set(asked)) == 1 + 9 + 1 - sum(have.values())
 
@@ -252,7 +252,7 @@ def test_ctrl_c_while_a_folder_is_published_records_nothing(
     code, answer = run(
         pieces.session.home, "show", f"integrity:31337:{pieces.link.publisher}/big@1"
     )
-    assert (code, answer["error"]["name"]) == (3, "ReleaseNotFound")
+    assert (code, answer["error"]["name"]) == (4, "ReleaseNotFound")
 
 
 def _until_open(pid: int, path: Path) -> None:

@@ -69,7 +69,7 @@ def test_only_what_changed_is_fetched_and_the_old_folder_is_gone(
     asked, warnings = replace(new, reader, out)
     assert sorted(asked) == sorted(CHANGED)
     assert warnings == []
-    assert beside(out) == ["out", "out.integrity"]
+    assert beside(out) == ["out", "out.integrity", "out.receipt"]
 
 
 def test_without_being_told_nothing_is_replaced(new: Release, reader: Session, out: Path) -> None:
@@ -123,7 +123,7 @@ def test_an_exchange_that_fails_leaves_the_download_to_go_on_with(
     assert tree_of(out) == OLD
     monkeypatch.undo()
     assert replace(new, reader, out) == ([], [])
-    assert beside(out) == ["out", "out.integrity"]
+    assert beside(out) == ["out", "out.integrity", "out.receipt"]
 
 
 def test_when_it_fails_the_old_folder_stands_untouched(
@@ -193,7 +193,7 @@ def test_killed_before_the_exchange_the_download_goes_on_with_all_it_had(
         killed(new, reader, out)
     assert tree_of(out) == OLD
     assert replace(new, reader, out) == ([], [])
-    assert beside(out) == ["out", "out.integrity"]
+    assert beside(out) == ["out", "out.integrity", "out.receipt"]
 
 
 @pytest.mark.parametrize("release", ["the same", "another"])
@@ -228,7 +228,7 @@ def test_killed_while_the_old_folder_is_deleted_the_rest_of_it_goes_the_next_tim
         patched.setattr(replacing, "_delete", delete)
         killed(new, reader, out)
     assert replace(new, reader, out) == ([], [])
-    assert beside(out) == ["out", "out.integrity"]
+    assert beside(out) == ["out", "out.integrity", "out.receipt"]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
@@ -248,7 +248,7 @@ def test_killed_at_any_rename_where_it_takes_two_nothing_is_lost(
     assert asked == []
     assert "out.old" in warnings[0]
     assert old_ones(out) == [OLD | {"mine": b"mine"}]
-    assert beside(out) == ["out", "out.integrity", "out.old"]
+    assert beside(out) == ["out", "out.integrity", "out.old", "out.receipt"]
 
 
 def test_killed_before_the_store_was_told_it_is_offered_from_its_place_all_the_same(
@@ -283,7 +283,7 @@ def test_without_an_exchange_in_one_step_it_takes_two(
 ) -> None:
     monkeypatch.setattr("sys.platform", "elsewhere")
     replace(new, reader, out)
-    assert beside(out) == ["out", "out.integrity"]
+    assert beside(out) == ["out", "out.integrity", "out.receipt"]
 
 
 # --- a part of a release -----------------------------------------------------------------------

@@ -71,7 +71,7 @@ def test_a_true_copy_is_verified_against_the_record(
     assert (found.files, found.size) == (len(MIXED), sum(map(len, MIXED.values())))
     assert found.manifest == mixed.published.manifest
     assert found.record is not None
-    assert found.record.basis == "one rpc, unproven"
+    assert found.record.basis == "one rpc, proven"
 
 
 def test_threat_36_a_flipped_bit_is_named_by_file_and_piece(

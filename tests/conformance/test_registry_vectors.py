@@ -20,6 +20,7 @@ from integrity.core.names import keccak256
 from integrity.core.registry import Block
 from integrity.errors import IntegrityError
 from integrity.verifier.record import RecordVerifier, Registry
+from integrity.verifier.state import ONE_NODE, Vouched
 
 from . import recipes
 from .recipes import Case
@@ -83,8 +84,8 @@ def test_words_of_storage_give_one_verdict(case: Case) -> None:
     registered = Registry(ADDRESS, keccak256(b"code"))
     verifier = RecordVerifier(link, "1.2.0", registered)
     verifier.step1_publisher(None, trusted=True)
-    verifier.step2_block(31337, Block(7, bytes(32), 1_700_000_000))
-    verifier.step3_account(b"code")
+    verifier.step2_block(31337, Block(7, bytes(32), 1_700_000_000), Vouched(ONE_NODE))
+    verifier.step3_account(keccak256(b"code"), proven=True)
     words = (case["head"]["word"], case["release"]["word"], case["manifest"])
     head, release, manifest = (bytes.fromhex(word[2:]) for word in words)
     if case["verdict"] is None:

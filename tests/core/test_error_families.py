@@ -51,8 +51,10 @@ MEANT = {
     FormatError: ["NonCanonical", "LimitExceeded", "HashUnsupported", "UnsafePath", "NameCollision",
                   "TotalsMismatch", "LinkMalformed", "AddressMalformed"],
     VerificationError: ["ManifestMismatch", "ManifestInvalid", "WrongRelease", "PieceMismatch",
-                        "PublisherMismatch", "RegistryMismatch", "Revoked"],
-    UnavailableError: ["ChainMismatch", "ReleaseNotFound", "Unfinalized", "UnknownPublisher",
+                        "PublisherMismatch", "RegistryMismatch", "ReleaseNotFound", "ProofInvalid",
+                        "Rollback", "PublisherCompromised", "Revoked"],
+    UnavailableError: ["ChainMismatch", "RecordUnproven", "Unfinalized", "UnknownPublisher",
+                       "ProofUnavailable", "HeaderUntrusted", "NoQuorum", "StaleBlock",
                        "SourcesUnavailable", "RpcUnavailable", "RpcAnswerInvalid"],
 }  # fmt: skip
 

@@ -1,9 +1,10 @@
-"""The verifier's steps 1 to 4 and 6 to 7 (spec v1, section 6): what each says no to, and in order."""
+"""The verifier's steps 1 to 7 (spec v1, section 6): what each says no to, and in order."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,22 +13,27 @@ from integrity.core.links import Link, parse_link
 from integrity.core.manifest import encode_file, encode_header
 from integrity.core.names import keccak256
 from integrity.core.reading import ManifestDigest
-from integrity.core.registry import Block
+from integrity.core.registry import Block, Head
 from integrity.errors import (
     ChainMismatch,
     IntegrityError,
     ManifestInvalid,
     ManifestMismatch,
+    PublisherCompromised,
     PublisherMismatch,
+    RecordUnproven,
     RegistryMismatch,
     ReleaseNotFound,
     Revoked,
+    Rollback,
     RpcAnswerInvalid,
+    StaleBlock,
     UnknownPublisher,
     WrongRelease,
 )
 from integrity.verifier.content import manifest_digest, step6_manifest, step7_piece
-from integrity.verifier.record import ONE_RPC, Record, RecordVerifier, Registry
+from integrity.verifier.record import Mark, Record, RecordVerifier, Registry
+from integrity.verifier.state import CHECKPOINT, ONE_NODE, QUORUM, Vouched
 
 from .releases import PUBLISHER, MemoryScratch, header_of, manifest_of, simple
 
@@ -36,6 +42,12 @@ CODE = b"\x60\x00"
 REGISTRY = Registry("0x4e59b44847b379578588920cA78FbF26c0B4956C", keccak256(CODE))
 BLOCK = Block(17, b"\x11" * 32, 1_700_000_000)
 DIGEST = bytes(range(32))
+CODE_HASH = keccak256(CODE)
+VOUCHED = Vouched(ONE_NODE)
+RECORD = Record(
+    31337, PUBLISHER, "tool", "1.2.0", DIGEST, 2, Head(3, 2, 1_700_000_000), 1_690_000_000, OTHER, BLOCK,
+    REGISTRY.address, VOUCHED, True,
+)  # fmt: skip
 
 
 def link_of(text: str = "tool@1.2.0", pin: str = "") -> Link:
@@ -57,9 +69,10 @@ def through(verifier: RecordVerifier, steps: int) -> RecordVerifier:
     """Take the first steps with good evidence."""
     calls: list[Callable[[], Any]] = [
         lambda: verifier.step1_publisher(None, trusted=True),
-        lambda: verifier.step2_block(31337, BLOCK),
-        lambda: verifier.step3_account(CODE),
+        lambda: verifier.step2_block(31337, BLOCK, VOUCHED),
+        lambda: verifier.step3_account(CODE_HASH, proven=True),
         lambda: verifier.step4_record(head(), release(), DIGEST),
+        lambda: verifier.step5_rollback(RECORD, None, None),
     ]
     for call in calls[:steps]:
         call()
@@ -84,24 +97,26 @@ def test_good_evidence_gives_a_record_that_says_on_what_it_rests() -> None:
         by=OTHER,
         block=BLOCK,
         registry=REGISTRY.address,
-        basis="one rpc, unproven",
+        vouched=VOUCHED,
+        is_proven=True,
     )
     assert (record.head.count, record.head.latest, record.head.updated_at) == (3, 2, 1_700_000_000)
     assert record.is_latest
-    assert record.basis == ONE_RPC
+    assert record.basis == "one rpc, proven"
 
 
 # --- the order -----------------------------------------------------------------------------------
 
 STEPS: dict[int, Callable[[RecordVerifier], Any]] = {
     1: lambda v: v.step1_publisher(None, trusted=True),
-    2: lambda v: v.step2_block(31337, BLOCK),
-    3: lambda v: v.step3_account(CODE),
+    2: lambda v: v.step2_block(31337, BLOCK, VOUCHED),
+    3: lambda v: v.step3_account(CODE_HASH, proven=True),
     4: lambda v: v.step4_record(head(), release(), DIGEST),
+    5: lambda v: v.step5_rollback(RECORD, None, None),
 }
 
 
-@pytest.mark.parametrize("done", range(5))
+@pytest.mark.parametrize("done", range(6))
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_is_taken_after_the_one_before_and_once(done: int, step: int) -> None:
     verifier = through(verifier_of(), done)
@@ -115,8 +130,9 @@ def test_a_step_is_taken_after_the_one_before_and_once(done: int, step: int) -> 
 
 REFUSALS: dict[int, tuple[Callable[[RecordVerifier], Any], type[IntegrityError]]] = {
     1: (lambda v: v.step1_publisher(None, trusted=False), UnknownPublisher),
-    2: (lambda v: v.step2_block(1, BLOCK), ChainMismatch),
-    3: (lambda v: v.step3_account(b""), RegistryMismatch),
+    2: (lambda v: v.step2_block(1, BLOCK, VOUCHED), ChainMismatch),
+    3: (lambda v: v.step3_account(keccak256(b""), proven=True), RegistryMismatch),
+    4: (lambda v: v.step4_record(head(), release(revocation=1), DIGEST), Revoked),
 }
 
 
@@ -156,7 +172,7 @@ def test_step_1_a_link_alone_makes_nobody_known(
 def test_step_1_a_publisher_is_named_or_trusted(named: str | None, trusted: bool) -> None:
     verifier = verifier_of()
     verifier.step1_publisher(named, trusted)
-    verifier.step2_block(31337, BLOCK)
+    verifier.step2_block(31337, BLOCK, VOUCHED)
 
 
 # --- steps 2 and 3 -------------------------------------------------------------------------------
@@ -164,14 +180,14 @@ def test_step_1_a_publisher_is_named_or_trusted(named: str | None, trusted: bool
 
 def test_step_2_threat_9_another_chain_is_no_answer_about_this_one() -> None:
     with pytest.raises(ChainMismatch) as caught:
-        through(verifier_of(), 1).step2_block(1, BLOCK)
+        through(verifier_of(), 1).step2_block(1, BLOCK, VOUCHED)
     assert caught.value.evidence == {"expected": 31337, "actual": 1}
 
 
 @pytest.mark.parametrize("code", [b"", b"\x60\x01", CODE + b"\x00"])
 def test_step_3_threat_10_another_contract_is_not_the_registry(code: bytes) -> None:
     with pytest.raises(RegistryMismatch) as caught:
-        through(verifier_of(), 2).step3_account(code)
+        through(verifier_of(), 2).step3_account(keccak256(code), proven=True)
     assert caught.value.evidence["address"] == REGISTRY.address
 
 
@@ -220,6 +236,63 @@ def test_step_4_a_pin_holds() -> None:
 def test_step_4_an_older_release_is_no_latest() -> None:
     record = through(verifier_of(), 3).step4_record(head(latest=3), release(), DIGEST)
     assert not record.is_latest
+
+
+def test_step_4_an_absence_is_an_answer_only_if_it_is_proven() -> None:
+    with pytest.raises(ReleaseNotFound) as proven:
+        through(verifier_of(), 3).step4_record(head(), release(0), DIGEST)
+    assert proven.value.exit_code == 4
+    assert proven.value.evidence["block"] == BLOCK.number
+    verifier = through(verifier_of(), 2)
+    verifier.step3_account(CODE_HASH, proven=False)
+    with pytest.raises(RecordUnproven) as told:
+        verifier.step4_record(head(), release(0), DIGEST)
+    assert told.value.exit_code == 3
+
+
+# --- step 5 --------------------------------------------------------------------------------------
+
+
+def rolled(mark: Mark | None, since: int | None = None, how: str = QUORUM) -> Record:
+    record = replace(RECORD, vouched=Vouched(how))
+    return through(verifier_of(), 4).step5_rollback(record, mark, since)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [None, Mark(0, 0, 0), Mark(3, 1_700_000_000, 17), Mark(2, 1_600_000_000, 16)],
+    ids=["nothing seen", "all zero", "the same", "less"],
+)
+def test_step_5_what_is_no_less_than_was_seen_goes_on(mark: Mark | None) -> None:
+    assert rolled(mark).sequence == 2
+
+
+@pytest.mark.parametrize("how", [QUORUM, ONE_NODE])
+@pytest.mark.parametrize(
+    "mark",
+    [Mark(4, 1_700_000_000, 17), Mark(3, 1_700_000_001, 17), Mark(2**48 - 1, 2**40 - 1, 17)],
+    ids=["a release less", "a revocation less", "as far as can be"],
+)
+def test_step_5_threat_4_less_than_was_seen_is_a_rollback(mark: Mark, how: str) -> None:
+    with pytest.raises(Rollback) as caught:
+        rolled(mark, how=how)
+    assert caught.value.evidence["seen_count"] == mark.count
+
+
+def test_step_5_threat_5_a_node_that_is_behind_could_not_be_checked() -> None:
+    with pytest.raises(StaleBlock) as caught:
+        rolled(Mark(3, 1_700_000_000, 18))
+    assert caught.value.exit_code == 3
+
+
+def test_step_5_a_checkpoint_is_read_whatever_was_seen_later() -> None:
+    assert rolled(Mark(9, 1_800_000_000, 99), how=CHECKPOINT).sequence == 2
+
+
+def test_step_5_threat_44_releases_since_a_compromise_are_refused_and_no_earlier_ones() -> None:
+    with pytest.raises(PublisherCompromised):
+        rolled(None, since=1_690_000_000)
+    assert rolled(None, since=1_690_000_001).sequence == 2
 
 
 # --- steps 6 and 7 -------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def calls_of(program: Program, run: Run) -> list[str]:
 
 def check_whole(place: Path) -> None:
     assert tree_of(place / "out") == FILES
-    assert sorted(path.name for path in place.iterdir()) == ["out", "out.integrity"]
+    assert sorted(path.name for path in place.iterdir()) == ["out", "out.integrity", "out.receipt"]
 
 
 def check_nothing_half(place: Path) -> None:

@@ -57,6 +57,7 @@ def deliver(made: Scheduler, flight: Flight, now: float) -> None:
     """All of it, as one who needs that long for it."""
     for wanted in list(flight.left.values()):
         assert made.claim(flight, wanted, now)
+        made.keeping.remove(wanted.number)
         flight.lane.tally.pieces += 1
     made.land(flight, now)
 
@@ -259,6 +260,7 @@ class Simulation:
             if flight.lane is not self.honest and self.chance.random() < 0.5:
                 self.made.lack(flight, wanted, self.now)
             elif self.made.claim(flight, wanted, self.now):
+                self.made.keeping.remove(wanted.number)
                 self.done.append(wanted.number)
                 flight.lane.tally.pieces += 1
         if flight.lane is not self.honest and self.chance.random() < 0.3:

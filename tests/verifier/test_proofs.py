@@ -92,6 +92,10 @@ def test_any_bytes_at_all_are_refused_in_words(proof: list[bytes], root: bytes) 
 
 def test_threat_2_an_empty_proof_is_good_under_the_empty_root_alone() -> None:
     assert prove(EMPTY_ROOT, bytes(32), []) is None
+    assert prove(EMPTY_ROOT, bytes(32), [b"\x80"]) is None
+    for more in ([b"\x80", b"\x80"], [b"\xc0"], [b""]):
+        with pytest.raises(ProofInvalid):
+            prove(EMPTY_ROOT, bytes(32), more)
     assert prove_account(EMPTY_ROOT, "0x" + "11" * 20, []) == ABSENT
     for root in (bytes(32), keccak256(b"")):
         with pytest.raises(ProofInvalid, match="empty proof"):

@@ -11,6 +11,7 @@ import typer
 
 from integrity_cli import output
 from integrity_cli.options import (
+    Checkpoint,
     From,
     IpfsApi,
     Json,
@@ -76,9 +77,12 @@ def get(
     limit: LimitRate = None,
     limit_each: LimitEach = None,
     ipfs_api: IpfsApi = None,
+    checkpoint: Checkpoint = None,
     publisher: Publisher = None,
     rpc: Rpc = [],
-    sidecar: Annotated[bool, typer.Option(help="Write NAME.integrity beside the folder.")] = True,
+    sidecar: Annotated[
+        bool, typer.Option(help="Write NAME.integrity and NAME.receipt beside the folder.")
+    ] = True,
     progress: Shown = Form.AUTO,
     as_json: Json = False,
 ) -> None:
@@ -106,7 +110,7 @@ def get(
     if span is not None:
         raise UsageError("--range is of one file", next="Name it with --file.")
     selection, how = Selection(only), terms(limit, limit_each)
-    given, parsed = reading(link, rpc, publisher)
+    given, parsed = reading(link, rpc, publisher, checkpoint)
     with (
         opened(sources, given.home.store, ipfs_api) as found,
         shown(progress, as_json=as_json) as report,

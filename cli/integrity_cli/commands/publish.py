@@ -63,7 +63,9 @@ def publish(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the manifest's digest, and what it would cost.")
     ] = False,
-    sidecar: Annotated[bool, typer.Option(help="Write NAME.integrity beside the folder.")] = True,
+    sidecar: Annotated[
+        bool, typer.Option(help="Write NAME.integrity and NAME.receipt beside the folder.")
+    ] = True,
     ipfs: Annotated[
         bool, typer.Option("--ipfs", help="Put it into a Kubo daemon and pin it, too.")
     ] = False,

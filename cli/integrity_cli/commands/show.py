@@ -5,7 +5,17 @@ from __future__ import annotations
 import datetime as dt
 
 from integrity_cli import output
-from integrity_cli.options import From, IpfsApi, Json, LinkText, Only, Publisher, Rpc, reading
+from integrity_cli.options import (
+    Checkpoint,
+    From,
+    IpfsApi,
+    Json,
+    LinkText,
+    Only,
+    Publisher,
+    Rpc,
+    reading,
+)
 from integrity_cli.values import as_of, block_value, record_link, rests_on
 
 
@@ -19,6 +29,7 @@ def _time(seconds: int) -> str:
 def show(
     link: LinkText,
     *,
+    checkpoint: Checkpoint = None,
     publisher: Publisher = None,
     rpc: Rpc = [],
     as_json: Json = False,
@@ -26,7 +37,7 @@ def show(
     """Show a release's record, and on what it rests."""
     from integrity.client.resolving import resolve
 
-    given, parsed = reading(link, rpc, publisher)
+    given, parsed = reading(link, rpc, publisher, checkpoint)
     record = resolve(given, parsed)
     alias = given.trust.alias_of(record.chain_id, record.publisher)
     if as_json:

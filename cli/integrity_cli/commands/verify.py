@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from integrity_cli import output
-from integrity_cli.options import From, IpfsApi, Json, Only, Publisher, Rpc, known, session
+from integrity_cli.options import (
+    Checkpoint,
+    From,
+    IpfsApi,
+    Json,
+    Only,
+    Publisher,
+    Rpc,
+    known,
+    session,
+)
 from integrity_cli.options import path as parse_path
 from integrity_cli.progress import Form, Shown, shown
 from integrity_cli.values import record_link, record_value, rests_on
@@ -34,6 +44,15 @@ def verify(
             help="Check against this manifest file, without any chain.",
         ),
     ] = None,
+    receipt: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            parser=parse_path,
+            help="Take the record from this receipt; ask no chain.",
+        ),
+    ] = None,
+    checkpoint: Checkpoint = None,
     sources: From = [],
     ipfs_api: IpfsApi = None,
     only: Only = [],
@@ -46,27 +65,32 @@ def verify(
 
     Or, with --manifest, against a manifest alone.
     """
+    from integrity.client.receipts import read_receipt
     from integrity.client.verifying import verify as run
     from integrity.core.selection import Selection
     from integrity.errors import UsageError
     from integrity.sources.opening import opened
+    from integrity.verifier.receipt import decode
 
+    if manifest is not None and receipt is not None:
+        raise UsageError("--manifest and --receipt are two different things to check against")
     if manifest is not None and publisher is not None:
         raise UsageError(
             "--publisher says whom to believe, and a manifest file alone proves nothing about that",
             next="Name the release's link, or leave --publisher out.",
         )
-    given = session(rpc=rpc, publisher=publisher)
-    parsed = None
-    if link is not None:
-        parsed = given.link(link)
-        given = known(given, parsed)
+    given = session(rpc=rpc, publisher=publisher, checkpoint=checkpoint)
+    parsed = None if link is None else given.link(link)
+    data = None if receipt is None else read_receipt(receipt)
+    meant = parsed if data is None else parsed or decode(data).link
+    if meant is not None:
+        given = known(given, meant)
     with (
         opened(sources, given.home.store, ipfs_api) as found,
         shown(progress, as_json=as_json) as report,
     ):
         result = run(
-            given, path, parsed, manifest=manifest, sources=tuple(found), only=Selection(only),
+            given, path, parsed, manifest=manifest, receipt=data, sources=tuple(found), only=Selection(only),
             report=report,
         )  # fmt: skip
     if as_json:

@@ -6,7 +6,7 @@ A record proves who says something, never that they should be believed; that is 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,11 @@ from integrity.home import (
     subtable,
     write_settings,
 )
+from integrity.trust.policies import parse_since, refine
+from integrity.verifier.policy import Policy
 
 _ALIAS = re.compile(ALIAS)
+_SETTINGS = ("chain", "publisher", "compromised_since", "policy", "packages")
 _ALIAS_RULE = (
     "Use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit; no address."
 )
@@ -31,11 +34,14 @@ _ALIAS_RULE = (
 
 @dataclass(frozen=True, slots=True)
 class TrustedPublisher:
-    """One entry: who is meant by ``alias``, on which chain."""
+    """One entry: who is meant by ``alias``, on which chain. ``compromised_since`` is the Unix time from
+    which on their releases are refused.
+    """
 
     alias: str
     chain_id: int
     publisher: str
+    compromised_since: int | None = None
 
 
 class TrustStore:
@@ -48,17 +54,24 @@ class TrustStore:
         """Every entry, sorted by alias. Raises UsageError when the file is broken, or says what
         this version does not know: a restriction that is not understood must not be passed over.
         """
-        document = load_toml(self._path)
-        self._check_known(document, {"publishers"}, "it")
-        table = document.get("publishers", {})
-        if not isinstance(table, dict):
-            raise UsageError(f"{self._path}: publishers is no table")
+        table = self._publishers(self._document())
         return sorted(
             (self._entry(alias, value) for alias, value in table.items()), key=lambda e: e.alias
         )
 
-    def _check_known(self, table: Mapping[str, Any], known: set[str], what: str) -> None:
-        unknown = set(table) - known
+    def _document(self) -> dict[str, Any]:
+        document = load_toml(self._path)
+        self._check_known(document, {"policy", "publishers"}, "it")
+        return document
+
+    def _publishers(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        table = document.get("publishers", {})
+        if not isinstance(table, dict):
+            raise UsageError(f"{self._path}: publishers is no table")
+        return table
+
+    def _check_known(self, table: Mapping[str, Any], known: Collection[str], what: str) -> None:
+        unknown = set(table) - set(known)
         if unknown:
             raise UsageError(f"{self._path}: {what} has the unknown setting {min(unknown)!r}")
 
@@ -70,12 +83,16 @@ class TrustStore:
             raise UsageError(
                 f"{self._path}: {what} is no alias that a link can say", next=_ALIAS_RULE
             )
-        self._check_known(value, {"chain", "publisher"}, what)
+        self._check_known(value, _SETTINGS, what)
         try:
             publisher = parse_address(str(value.get("publisher", "")))
         except AddressMalformed as error:
             raise UsageError(f"{self._path}: {what}: {error.message}") from error
-        return TrustedPublisher(alias, value["chain"], publisher)
+        since = value.get("compromised_since")
+        return TrustedPublisher(
+            alias, value["chain"], publisher,
+            None if since is None else parse_since(since, f"{self._path}: {what}"),
+        )  # fmt: skip
 
     def find(self, alias: str) -> TrustedPublisher:
         """The entry of this alias; raises UsageError when there is none."""
@@ -94,6 +111,36 @@ class TrustStore:
                 return entry.alias
         return None
 
+    def compromised_since(self, chain_id: int, publisher: str) -> int | None:
+        """From which Unix time on a publisher's releases are refused, if any."""
+        times = [
+            entry.compromised_since
+            for entry in self.all()
+            if (entry.chain_id, entry.publisher) == (chain_id, publisher)
+            and entry.compromised_since is not None
+        ]
+        return min(times, default=None)
+
+    def policy(self, chain_id: int, publisher: str | None = None, package: str = "") -> Policy:
+        """What has to be shown for records of a package; without a publisher, for a chain's state as
+        such. Raises UsageError when the file is broken.
+        """
+        document = self._document()
+        policy = refine(Policy(), document.get("policy", {}), f"{self._path}: [policy]")
+        for alias, value in self._publishers(document).items():
+            entry = self._entry(alias, value)
+            if (entry.chain_id, entry.publisher) != (chain_id, publisher):
+                continue
+            what = f"{self._path}: [publishers.{alias}"
+            policy = refine(policy, value.get("policy", {}), f"{what}.policy]")
+            packages = value.get("packages", {})
+            if not isinstance(packages, dict):
+                raise UsageError(f"{what}.packages] is no table")
+            for name, table in packages.items():
+                refined = refine(policy, table, f"{what}.packages.{name}]")
+                policy = refined if name == package else policy
+        return policy
+
     def add(self, entry: TrustedPublisher) -> None:
         """Add an entry; an alias that means somebody else already is refused (UsageError)."""
         if not _ALIAS.fullmatch(entry.alias):
@@ -105,9 +152,9 @@ class TrustStore:
         import tomlkit
 
         for known in self.all():
-            if known == entry:
-                return
             if known.alias == entry.alias:
+                if (known.chain_id, known.publisher) == (entry.chain_id, entry.publisher):
+                    return
                 raise UsageError(
                     f"the alias {entry.alias!r} means {known.publisher} on chain {known.chain_id}",
                     next="Choose another alias, or remove that one first.",

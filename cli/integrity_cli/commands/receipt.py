@@ -1,0 +1,103 @@
+"""``integrity receipt``: records with their proofs, in files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from integrity_cli import output
+from integrity_cli.options import (
+    Checkpoint,
+    Json,
+    LinkText,
+    Publisher,
+    Rpc,
+    known,
+    reading,
+    session,
+)
+from integrity_cli.options import path as parse_path
+from integrity_cli.values import record_link, record_value, rests_on
+
+app = typer.Typer(
+    help="Take a record's proofs along, and check them without a network.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command("export")
+def export(
+    link: LinkText,
+    *,
+    target: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="FILE", parser=parse_path, help="- is stdout."),
+    ],
+    checkpoint: Checkpoint = None,
+    publisher: Publisher = None,
+    rpc: Rpc = [],
+    as_json: Json = False,
+) -> None:
+    """Write a release's receipt: its record, proven as of one block."""
+    from integrity.client.receipts import take_receipt
+    from integrity.disk.files import write_new
+    from integrity.errors import UsageError
+    from integrity.verifier.receipt import encode
+
+    if as_json and str(target) == "-":
+        raise UsageError("with --json the receipt needs a file of its own", next="As -o FILE.")
+    given, parsed = reading(link, rpc, publisher, checkpoint)
+    receipt = take_receipt(given, parsed)
+    data = encode(receipt)
+    if str(target) == "-":
+        output.emit_bytes(iter((data,)))
+        return
+    write_new(target, [data])
+    if as_json:
+        output.emit({
+            "path": str(target.absolute()), "link": str(receipt.link), "size": len(data),
+            "block_hash": "0x" + receipt.block_hash.hex(),
+        })  # fmt: skip
+    else:
+        output.say(
+            f"{output.place(target)}  {output.size(len(data))}, of {receipt.link}",
+            f"  whoever believes the block 0x{receipt.block_hash.hex()} need ask nobody else",
+        )
+
+
+@app.command("check")
+def check(
+    file: Annotated[Path, typer.Argument(help="The receipt.", parser=parse_path)],
+    link: Annotated[
+        str | None, typer.Argument(metavar="[LINK]", help="The release that it should be of.")
+    ] = None,
+    *,
+    checkpoint: Checkpoint = None,
+    publisher: Publisher = None,
+    rpc: Rpc = [],
+    as_json: Json = False,
+) -> None:
+    """Check a receipt: with no network, unless nodes are named."""
+    from integrity.client.receipts import check_receipt, read_receipt
+    from integrity.verifier.receipt import decode
+
+    data = read_receipt(file)
+    given = session(rpc=rpc, publisher=publisher, checkpoint=checkpoint)
+    parsed = None if link is None else given.link(link)
+    given = known(given, parsed or decode(data).link)
+    record = check_receipt(given, data, parsed)
+    if as_json:
+        output.emit({
+            "link": record_link(record), "manifest": record.manifest.hex(),
+            "sequence": record.sequence, "published_at": record.published_at,
+            **record_value(record),
+        })  # fmt: skip
+        return
+    output.say(
+        f"verified  {record_link(record)}",
+        f"  manifest  {record.manifest.hex()}",
+        f"  not revoked as of {rests_on(record)}",
+    )

@@ -1,0 +1,167 @@
+"""Receipts taken from the chain, and checked without it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from integrity.client.resolving import read_record, resolve
+from integrity.client.session import Session
+from integrity.client.viewing import View
+from integrity.core.links import Link
+from integrity.core.registry import Block, head_slot, manifest_slot, release_slot
+from integrity.disk.files import write_whole
+from integrity.disk.sidecars import read_chunks, sidecar_path
+from integrity.errors import (
+    DiskError,
+    FormatError,
+    HeaderUntrusted,
+    IntegrityError,
+    LimitExceeded,
+    ManifestMismatch,
+    UsageError,
+    WrongRelease,
+)
+from integrity.verifier.proofs import read_header
+from integrity.verifier.receipt import RECEIPT_LIMIT, Receipt, check, decode, encode
+from integrity.verifier.record import Record, check_publisher
+from integrity.verifier.state import CHECKPOINT, SEEN, Vouched
+
+
+def take_receipt(session: Session, link: Link) -> Receipt:
+    """The receipt of a release, or of its package's latest, as of the block that the policy says. Raises
+    what resolving raises; nothing but proofs will do.
+    """
+    version = link.version or resolve(session, link).version
+    view = session.view(link)
+    return receipt_of(view, link, read_record(session, view, link, version))
+
+
+def receipt_of(view: View, link: Link, record: Record) -> Receipt:
+    """The receipt of a record that was read in this view. Raises ProofUnavailable and what else proving
+    raises.
+    """
+    names = (link.publisher, link.package)
+    head, release = head_slot(*names), release_slot(*names, record.version)
+    manifest = manifest_slot(*names, record.sequence)
+    _, proof = view.prove([head, release, manifest])
+    assert view.header is not None, "else nothing would be proven"
+    return Receipt(
+        link.chain_id, view.registry.address, link.publisher, link.package, record.version,
+        view.header, proof.account, proof.slots[head], proof.slots[release], proof.slots[manifest],
+    )  # fmt: skip
+
+
+def write_receipt(folder: Path, receipt: Receipt, warnings: list[str]) -> None:
+    """Write it beside a release's folder, as ``NAME.receipt``; what goes wrong is a warning."""
+    path = receipt_path(folder)
+    if os.path.lexists(path) and not _is_receipt(path):
+        warnings.append(f"{str(path)!r} is not a receipt; it was left alone")
+        return
+    try:
+        write_whole(path, encode(receipt))
+    except DiskError as error:
+        warnings.append(f"the receipt was not written: {error.message}")
+
+
+def ship_receipt(session: Session, link: Link, folder: Path, warnings: list[str]) -> None:
+    """Put a release's receipt beside its folder, unless it is there. The release stands without it: what
+    goes wrong is a warning.
+    """
+    try:
+        with contextlib.suppress(UsageError, FormatError):
+            if decode(read_receipt(receipt_path(folder))).link == replace(
+                link, pin=None, sources=()
+            ):
+                return
+        write_receipt(folder, take_receipt(session, link), warnings)
+    except IntegrityError as error:
+        warnings.append(f"no receipt was written: {error.message}")
+
+
+def receipt_path(folder: Path) -> Path:
+    """Where a folder's receipt stands."""
+    return sidecar_path(folder).with_suffix(".receipt")
+
+
+def _is_receipt(path: Path) -> bool:
+    try:
+        decode(read_receipt(path))
+    except IntegrityError:
+        return False
+    return not path.is_symlink()
+
+
+def read_receipt(path: Path) -> bytes:
+    """The bytes of a file that should be a receipt. Raises UsageError or LimitExceeded."""
+    data = bytearray()
+    try:
+        for chunk in read_chunks(path):
+            data += chunk
+            if len(data) > RECEIPT_LIMIT:
+                raise LimitExceeded(f"{str(path)!r} is too large for a receipt")
+    except OSError as error:
+        raise UsageError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+    return bytes(data)
+
+
+def check_receipt(session: Session, data: bytes, link: Link | None = None) -> Record:
+    """What a receipt proves, of the link's release if there is a link. Its block is vouched for by the
+    session's checkpoint, by the nodes that were named for this call, or by what this home has seen.
+
+    No network is used but for those nodes. Raises FormatError, UnknownPublisher, PublisherMismatch,
+    WrongRelease, ManifestMismatch, HeaderUntrusted, ProofInvalid, RegistryMismatch, Revoked or
+    PublisherCompromised.
+    """
+    receipt = decode(data)
+    if link is not None:
+        check_same(receipt, link)
+    meant = link or receipt.link
+    check_publisher(meant, session.named_publisher, session.trusts(meant))
+    block = read_header(receipt.header).block
+    record = check(receipt, session.registry, _vouched(session, receipt, block))
+    if link is not None and link.pin not in {None, record.manifest}:
+        raise ManifestMismatch(
+            "the link pins another manifest than the one that the receipt proves",
+            evidence={
+                "expected": str(link.pin and link.pin.hex()),
+                "actual": record.manifest.hex(),
+            },
+        )
+    return record
+
+
+def check_same(receipt: Receipt, link: Link) -> None:
+    """Raises WrongRelease when a receipt is of another release than the link's."""
+    told = replace(receipt.link, version=receipt.version if link.version else None)
+    asked = Link(link.chain_id, link.publisher, link.package, link.version)
+    if told != asked:
+        raise WrongRelease(
+            f"the receipt is of {receipt.link}, not of {asked}",
+            evidence={"expected": str(asked), "actual": str(receipt.link)},
+        )
+
+
+def _vouched(session: Session, receipt: Receipt, block: Block) -> Vouched:
+    if session.checkpoint is not None:
+        if session.checkpoint != block.hash:
+            raise HeaderUntrusted(
+                f"the receipt is of block {block.number}, whose hash is {block.hash.hex()}, and not that of "
+                "the checkpoint",
+                next="A checkpoint vouches for its own block alone: find out whether this is one, too.",
+                evidence={"expected": session.checkpoint.hex(), "actual": block.hash.hex()},
+            )
+        return Vouched(CHECKPOINT)
+    if session.seen.has_block(receipt.chain_id, block.hash):
+        return Vouched(SEEN)
+    if session.rpc:
+        return session.vouch(receipt.link, block)
+    raise HeaderUntrusted(
+        f"nobody here vouches for block {block.number} of chain {receipt.chain_id}, whose hash is "
+        f"{block.hash.hex()}",
+        next="Compare that hash with a block explorer or a node of yours, and name it with --checkpoint; "
+        "or name nodes with --rpc.",
+        evidence={"block": block.number, "block_hash": block.hash.hex()},
+    )

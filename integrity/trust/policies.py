@@ -1,0 +1,80 @@
+"""Policies as ``trust.toml`` writes them: for everybody, for a publisher, for one of its packages.
+
+What a closer table says counts, setting by setting. A setting that is not understood is refused: it may
+have been a restriction.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from integrity.errors import UsageError
+from integrity.verifier.policy import FINALIZED, LATEST, SAFE, Policy
+
+_AGE = re.compile(r"([0-9]{1,9}) ?(s|min|h|d)")
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+def refine(policy: Policy, table: object, what: str) -> Policy:
+    """The policy with what a table says. Raises UsageError that names ``what`` is wrong."""
+    if not isinstance(table, dict):
+        raise UsageError(f"{what} is no table")
+    for name, value in table.items():
+        if name not in _SETTINGS:
+            raise UsageError(f"{what} has the unknown setting {name!r}")
+        changes = _SETTINGS[name](value)
+        if changes is None:
+            raise UsageError(f"{what}: {name} = {value!r} is not {_MEANT[name]}")
+        policy = replace(policy, **changes)
+    return policy
+
+
+def parse_since(value: object, what: str) -> int:
+    """A time as TOML writes it, or Unix seconds. Raises UsageError."""
+    if type(value) is int and value >= 0:
+        return value
+    if isinstance(value, dt.datetime) and value.tzinfo is not None:
+        return int(value.timestamp())
+    raise UsageError(
+        f"{what}: compromised_since is no time with a zone", next="As 2026-11-01T00:00:00Z."
+    )
+
+
+def _finality(value: object) -> Mapping[str, Any] | None:
+    if value in {FINALIZED, SAFE, LATEST}:
+        return {"finality": value, "confirmations": None}
+    return None
+
+
+def _confirmations(value: object) -> Mapping[str, Any] | None:
+    return {"confirmations": value} if type(value) is int and 0 < value < 1 << 20 else None
+
+
+def _quorum(value: object) -> Mapping[str, Any] | None:
+    return {"quorum": value} if type(value) is int and 0 < value <= 100 else None
+
+
+def _max_age(value: object) -> Mapping[str, Any] | None:
+    match = _AGE.fullmatch(value) if isinstance(value, str) else None
+    return None if match is None else {"max_age": float(int(match[1]) * _SECONDS[match[2]])}
+
+
+def _proofs(value: object) -> Mapping[str, Any] | None:
+    return {"unproven": value == "optional"} if value in {"required", "optional"} else None
+
+
+_SETTINGS: dict[str, Callable[[object], Mapping[str, Any] | None]] = {
+    "finality": _finality, "confirmations": _confirmations, "quorum": _quorum, "max_age": _max_age,
+    "proofs": _proofs,
+}  # fmt: skip
+_MEANT = {
+    "finality": '"finalized", "safe" or "latest"',
+    "confirmations": "a number of blocks",
+    "quorum": "a number of nodes",
+    "max_age": 'a time such as "90 min", "2 h" or "1 d"',
+    "proofs": '"required" or "optional"',
+}

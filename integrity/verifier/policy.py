@@ -1,0 +1,23 @@
+"""What a reader asks of a chain before it believes a record: the policy of a person, never of a link."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FINALIZED, SAFE, LATEST = "finalized", "safe", "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """``finality`` names the block to read at: finalized, safe or latest; or ``confirmations`` blocks
+    below the latest. ``quorum`` nodes must agree on its hash, unless it is the ``checkpoint``, a block's
+    hash of 32 bytes. It may be ``max_age`` seconds old. ``unproven`` allows a node that cannot prove its
+    state to be believed all the same, which the verdict says.
+    """
+
+    finality: str = FINALIZED
+    confirmations: int | None = None
+    quorum: int = 1
+    checkpoint: bytes | None = None
+    max_age: float | None = None
+    unproven: bool = False

@@ -1,0 +1,155 @@
+"""Receipts: a record with its proofs in one file, which anybody can check without a network (spec v1,
+section 6.6).
+
+A receipt is one line of canonical JSON. It proves what the registry held as of its block, so also that
+the release was not revoked then; that this block is the chain's, somebody has to vouch for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from integrity.core.links import CHAIN_ID_LIMIT, Link
+from integrity.core.names import check_package, check_version, keccak256, parse_address
+from integrity.core.nesting import is_nested_deeper
+from integrity.core.registry import (
+    StateProof,
+    decode_release,
+    head_slot,
+    manifest_slot,
+    release_slot,
+)
+from integrity.errors import FormatError, LimitExceeded, NonCanonical, ProofInvalid
+from integrity.verifier.proofs import read_header
+from integrity.verifier.record import Record, RecordVerifier, Registry
+from integrity.verifier.state import ProvenState, Vouched
+
+FORMAT = "integrity-receipt/1"
+
+RECEIPT_LIMIT = 1 << 20
+"""Bytes of a receipt: its four proofs have at most 65 nodes of 0.8 KB each, twice that in hex."""
+
+_NODES = 65
+_HEX = re.compile(r"(?:[0-9a-f]{2})*")
+_PROOFS = ("account", "head", "manifest", "release")
+_NAMES = ("package", "publisher", "registry", "version")
+_KEYS = frozenset(("chain", "format", "header", *_PROOFS, *_NAMES))
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What is claimed, and its proofs: the block's header as RLP, and trie nodes from the root down."""
+
+    chain_id: int
+    registry: str
+    publisher: str
+    package: str
+    version: str
+    header: bytes
+    account: tuple[bytes, ...]
+    head: tuple[bytes, ...]
+    release: tuple[bytes, ...]
+    manifest: tuple[bytes, ...]
+
+    @property
+    def link(self) -> Link:
+        """The release."""
+        return Link(self.chain_id, self.publisher, self.package, self.version)
+
+    @property
+    def block_hash(self) -> bytes:
+        """Whom to ask about: the hash of its block, 32 bytes."""
+        return keccak256(self.header)
+
+
+def encode(receipt: Receipt) -> bytes:
+    """Its one canonical form: sorted keys, no spaces, hex in lower case, an LF at the end."""
+    value: dict[str, Any] = {name: getattr(receipt, name) for name in _NAMES}
+    value |= {name: [node.hex() for node in getattr(receipt, name)] for name in _PROOFS}
+    value |= {"chain": receipt.chain_id, "format": FORMAT, "header": receipt.header.hex()}
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(data: bytes) -> Receipt:
+    """Read a receipt; nothing of it is proven by that. Raises FormatError, NonCanonical, LimitExceeded
+    or AddressMalformed.
+    """
+    if len(data) > RECEIPT_LIMIT:
+        raise LimitExceeded(f"a receipt of more than {RECEIPT_LIMIT} bytes")
+    if is_nested_deeper(data, 2):
+        raise FormatError("a receipt with lists in its lists")
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise FormatError("a receipt that is no JSON") from error
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise FormatError(f"not a receipt of the format {FORMAT}")
+    if set(value) != _KEYS:
+        odd = min(set(value) ^ _KEYS)
+        raise FormatError(f"a receipt {'with' if odd in value else 'without'} {odd[:40]!r}")
+    chain = value["chain"]
+    if type(chain) is not int or not 0 < chain <= CHAIN_ID_LIMIT:
+        raise FormatError("a receipt whose chain is no chain id")
+    names = {name: _text(value[name], name) for name in _NAMES}
+    check_package(names["package"])
+    check_version(names["version"])
+    for name in ("publisher", "registry"):
+        names[name] = parse_address(names[name])
+    receipt = Receipt(
+        chain, names["registry"], names["publisher"], names["package"], names["version"],
+        _bytes(value["header"], "header"), *(_nodes(value[n], n) for n in ("account", "head")),
+        *(_nodes(value[n], n) for n in ("release", "manifest")),
+    )  # fmt: skip
+    if encode(receipt) != data:
+        raise NonCanonical("a receipt that is not written in its canonical form")
+    return receipt
+
+
+def check(receipt: Receipt, registry: Registry, vouched: Vouched) -> Record:
+    """Steps 2 to 4 of the verifier, of which the last says what is recorded. ``vouched`` is who vouches
+    for its block. Raises RegistryMismatch, ProofInvalid, ReleaseNotFound or Revoked.
+    """
+    link = receipt.link
+    header = read_header(receipt.header)
+    verifier = RecordVerifier(link, receipt.version, registry)
+    verifier.step1_publisher(link.publisher, False)
+    verifier.step2_block(receipt.chain_id, header.block, vouched)
+    if receipt.registry != registry.address:
+        raise ProofInvalid(
+            f"the receipt is of the contract {receipt.registry}, and the registry is {registry.address}",
+            evidence={"expected": registry.address, "actual": receipt.registry},
+        )
+    state = ProvenState(header, registry.address)
+    names = (link.publisher, link.package)
+    slots = [head_slot(*names), release_slot(*names, receipt.version)]
+    first = {slots[0]: receipt.head, slots[1]: receipt.release}
+    head, release = state.take(StateProof(receipt.account, first), slots)
+    manifest, sequence = bytes(32), decode_release(release).sequence
+    if sequence:
+        slot = manifest_slot(*names, sequence)
+        (manifest,) = state.take(StateProof(receipt.account, {slot: receipt.manifest}), [slot])
+    verifier.step3_account(state.code_hash, proven=True)
+    return verifier.step4_record(head, release, manifest)
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise FormatError(f"a receipt whose {name} is no text")
+    return value
+
+
+def _bytes(value: object, name: str) -> bytes:
+    text = _text(value, name)
+    if _HEX.fullmatch(text) is None:
+        raise FormatError(f"a receipt whose {name} is no hex in lower case")
+    return bytes.fromhex(text)
+
+
+def _nodes(value: object, name: str) -> tuple[bytes, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) > _NODES:
+        raise FormatError(f"a receipt whose {name} is no list of at most {_NODES} nodes")
+    return tuple(_bytes(node, name) for node in value)

@@ -1,0 +1,67 @@
+"""The registry's storage at one block, as far as it was proven: steps 2 to 4 of the verifier (spec v1,
+section 6), before anybody asks what the words mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from integrity.core.registry import Block, StateProof
+from integrity.errors import ProofInvalid
+from integrity.verifier.proofs import BlockHeader, prove_account, prove_word
+
+CHECKPOINT, QUORUM, SEEN, ONE_NODE = "checkpoint", "quorum", "seen before", "one rpc"
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """Why a block's hash is believed: a ``checkpoint`` that the person named, a ``quorum`` of ``nodes``
+    that gave the same one of ``asked``, that this reader has ``seen`` one of these vouch for it before,
+    or the word of ``one rpc``. ``dissent`` are those that gave another, as (node, hash).
+    """
+
+    how: str
+    nodes: tuple[str, ...] = ()
+    asked: int = 1
+    dissent: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def is_strong(self) -> bool:
+        """Whether it is more than a single node's word."""
+        return self.how != ONE_NODE
+
+
+def basis(vouched: Vouched, *, proven: bool) -> str:
+    """On what a verdict rests, in words."""
+    who = vouched.how
+    if who == QUORUM:
+        who = f"{len(vouched.nodes)} of {vouched.asked} rpcs"
+    return f"{who}, {'proven' if proven else 'unproven'}"
+
+
+class ProvenState:
+    """One account at one block. Words are given out only after they were proven against its header."""
+
+    def __init__(self, header: BlockHeader, address: str) -> None:
+        self.block: Block = header.block
+        self.address = address
+        self._header = header
+        self._storage_root: bytes | None = None
+        self.code_hash = b""
+
+    def take(self, proof: StateProof, slots: Sequence[bytes]) -> list[bytes]:
+        """The words of these slots, 32 bytes each, out of a node's proof of them and of the account.
+        Raises ProofInvalid, with what was asked for as its evidence.
+        """
+        try:
+            account = prove_account(self._header.state_root, self.address, proof.account)
+            self._storage_root, self.code_hash = account.storage_root, account.code_hash
+            return [
+                prove_word(account.storage_root, slot, proof.slots.get(slot, ())) for slot in slots
+            ]
+        except ProofInvalid as error:
+            error.evidence.update(
+                address=self.address, block=self.block.number, block_hash=self.block.hash.hex()
+            )
+            raise

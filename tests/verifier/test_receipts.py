@@ -1,0 +1,178 @@
+"""Receipts: written in one form, and proving only what they prove."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+import rlp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from integrity.core.names import keccak256
+from integrity.core.registry import head_slot, manifest_slot, release_slot
+from integrity.errors import (
+    FormatError,
+    IntegrityError,
+    LimitExceeded,
+    NonCanonical,
+    ProofInvalid,
+    RegistryMismatch,
+    ReleaseNotFound,
+    Revoked,
+)
+from integrity.verifier.receipt import RECEIPT_LIMIT, Receipt, check, decode, encode
+from integrity.verifier.record import Registry
+from integrity.verifier.state import CHECKPOINT, Vouched
+
+from .test_proofs import FIELDS
+from .tries import Trie, storage
+
+PUBLISHER = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+REGISTRY = Registry("0x20d198462caA1034C5265525cFB1aD9d8Bd5AaC2", keccak256(b"code"))
+VOUCHED = Vouched(CHECKPOINT)
+DIGEST = bytes(range(32))
+NAMES = (PUBLISHER, "tool")
+HEAD = (1 | 1 << 48 | 1_700_000_000 << 96).to_bytes(32, "big")
+
+
+def word(sequence: int = 1, revocation: int = 0) -> bytes:
+    by = int(PUBLISHER, 16)
+    return (sequence | 1_690_000_000 << 48 | revocation << 88 | by << 96).to_bytes(32, "big")
+
+
+def made(release: bytes, code_hash: bytes = REGISTRY.code_hash) -> Receipt:
+    """The receipt of 1.0.0 in a state of one's own making."""
+    slots = head_slot(*NAMES), release_slot(*NAMES, "1.0.0"), manifest_slot(*NAMES, 1)
+    words = dict(zip(slots, (HEAD, release, DIGEST), strict=True))
+    others = {bytes([n]) * 32: b"\1" * 32 for n in range(50)}
+    contract = storage(words | others)
+    address = bytes.fromhex(REGISTRY.address[2:])
+    accounts = {bytes([n]) * 20: rlp.encode([n, n, bytes(32), bytes(32)]) for n in range(1, 30)}
+    state = Trie(accounts | {address: rlp.encode([1, 0, contract.root, code_hash])})
+    header = list(FIELDS)
+    header[3] = state.root
+    return Receipt(
+        31337, REGISTRY.address, PUBLISHER, "tool", "1.0.0", rlp.encode(header),
+        tuple(state.proof(address)), *(tuple(contract.proof(slot)) for slot in slots),
+    )  # fmt: skip
+
+
+GOOD = made(word())
+
+
+def test_it_proves_a_record_as_of_its_block() -> None:
+    receipt = decode(encode(GOOD))
+    assert receipt == GOOD
+    record = check(receipt, REGISTRY, VOUCHED)
+    assert (record.manifest, record.sequence, record.is_latest) == (DIGEST, 1, True)
+    assert record.basis == "checkpoint, proven"
+    assert record.block.hash == receipt.block_hash == keccak256(GOOD.header)
+
+
+def test_what_was_revoked_or_never_recorded_has_none() -> None:
+    with pytest.raises(Revoked):
+        check(made(word(revocation=2)), REGISTRY, VOUCHED)
+    with pytest.raises(ReleaseNotFound):
+        check(made(bytes(32)), REGISTRY, VOUCHED)
+
+
+def test_threat_10_another_contract_is_not_the_registry() -> None:
+    with pytest.raises(RegistryMismatch):
+        check(made(word(), keccak256(b"other code")), REGISTRY, VOUCHED)
+    elsewhere = Registry("0x" + "11" * 20, REGISTRY.code_hash)
+    with pytest.raises(ProofInvalid, match="of the contract"):
+        check(GOOD, elsewhere, VOUCHED)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": "1.0.1"}, {"package": "tools"}, {"publisher": "0x" + "11" * 20},
+        {"release": GOOD.head}, {"head": GOOD.release}, {"manifest": GOOD.head}, {"manifest": ()},
+        {"account": ()}, {"head": ()}, {"release": GOOD.release[::-1]}, {"account": GOOD.account[:-1]},
+        {"header": GOOD.header[:-1]}, {"header": b""},
+        {"header": rlp.encode(FIELDS)},
+    ],
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_threats_1_3_a_claim_that_the_proofs_do_not_fit_is_none(change: dict[str, Any]) -> None:
+    with pytest.raises(ProofInvalid):
+        check(replace(GOOD, **change), REGISTRY, VOUCHED)
+
+
+@given(st.data())
+def test_no_changed_byte_goes_unseen(data: st.DataObject) -> None:
+    """Every part of a receipt is proven, and has one form."""
+    good = encode(GOOD)
+    at = data.draw(st.integers(0, len(good) - 1))
+    bad = good[:at] + bytes((data.draw(st.integers(0, 255)),)) + good[at + 1 :]
+    if bad == good:
+        return
+    try:
+        record = check(decode(bad), REGISTRY, VOUCHED)
+    except IntegrityError:
+        return
+    # Another field of the header: it is another block then, and nobody vouches for that one.
+    assert record.block.hash != GOOD.block_hash
+
+
+VALUE = json.loads(encode(GOOD))
+
+
+def without(key: str) -> dict[str, Any]:
+    return {name: value for name, value in VALUE.items() if name != key}
+
+
+BROKEN: dict[str, tuple[bytes, type[IntegrityError]]] = {
+    "nothing": (b"", FormatError),
+    "no JSON": (b"{", FormatError),
+    "a list": (b"[]\n", FormatError),
+    "no UTF-8": (b"\xff\xfe", FormatError),
+    "nested deep": (b"[" * 100_000, FormatError),
+    "too large": (b" " * (RECEIPT_LIMIT + 1), LimitExceeded),
+    "no line feed": (encode(GOOD)[:-1], NonCanonical),
+    "spaces": (json.dumps(VALUE, sort_keys=True).encode() + b"\n", NonCanonical),
+    "a key twice": (encode(GOOD).replace(b"{", b'{"account":[],', 1), NonCanonical),
+    "capital hex": (encode(GOOD).replace(b'"header":"f', b'"header":"F'), FormatError),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_receipt_of_another_form_is_malformed(what: str) -> None:
+    data, kind = BROKEN[what]
+    with pytest.raises(kind):
+        decode(data)
+
+
+@pytest.mark.parametrize("key", sorted(VALUE))
+@pytest.mark.parametrize("value", [None, 7, "x", ["x"], {}, [["00"]], "0", -1, 2**53, ["00"] * 66])
+def test_a_key_of_another_type_is_malformed(key: str, value: object) -> None:
+    data = json.dumps(VALUE | {key: value}, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    if (key, value) == ("chain", 7):
+        # A header does not say of which chain it is: whoever vouches for its hash says that.
+        assert check(decode(data), REGISTRY, VOUCHED).chain_id == 7
+        return
+    with pytest.raises(IntegrityError) as caught:
+        check(decode(data), REGISTRY, VOUCHED)
+    assert caught.value.exit_code in {2, 4}
+
+
+@pytest.mark.parametrize("key", sorted(VALUE))
+def test_a_key_that_is_missing_or_too_many_is_malformed(key: str) -> None:
+    for value in (without(key), VALUE | {key + "x": 1}):
+        data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+        with pytest.raises(FormatError):
+            decode(data)
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_no_receipt(data: bytes) -> None:
+    with pytest.raises(FormatError):
+        decode(data)
+
+
+def test_everything_that_a_receipt_holds_is_in_the_file() -> None:
+    assert len(VALUE) == len(fields(Receipt)) + 1  # and the format
