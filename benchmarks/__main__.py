@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.groups import disk, fetching, networks, publishing, serving, starting
+from benchmarks.groups import disk, fetching, networks, publishing, serving, starting, trusting
 from benchmarks.measuring import Row
 from benchmarks.setting import Bench
 from tests.live.kubos import find_ipfs
@@ -31,6 +31,7 @@ GROUPS = {
     "several": networks.several,
     "far": networks.far_away,
     "start": starting.starting,
+    "trust": trusting.trusting,
 }
 
 
