@@ -9,6 +9,7 @@ import typer
 
 from integrity_cli import output
 from integrity_cli.commands import (
+    act,
     cars,
     chain,
     demo,
@@ -52,6 +53,11 @@ app.command("show")(show.show)
 app.add_typer(receipt.app, name="receipt")
 app.command("files")(show.files)
 app.command("log")(show.log)
+app.command("revoke")(act.revoke)
+app.command("latest")(act.latest)
+app.command("endorse")(act.endorse)
+app.add_typer(act.delegates, name="delegate")
+app.add_typer(act.controllers, name="controller")
 app.add_typer(key.app, name="key")
 app.add_typer(trust.app, name="trust")
 app.add_typer(chain.app, name="chain")

@@ -94,8 +94,9 @@ def _of_registry(item: Mapping[str, Any], data: bytes) -> ReleaseExists | Transa
         return ReleaseExists(f"the registry has this version already ({shown})", evidence=evidence)
     if item["name"] == "Unauthorized":
         return TransactionRefused(
-            f"the key {named.get('account')} may not publish for {named.get('publisher')}",
-            next="Name the publisher's own key with --key, or one it has made a delegate.",
+            f"the key {named.get('account')} may not publish or act for {named.get('publisher')}",
+            next="Name the publisher's own key with --key; to publish, one that it has made a delegate will "
+            "do.",
             evidence=evidence,
         )
     return TransactionRefused(

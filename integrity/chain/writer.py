@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from eth_typing import HexStr
@@ -15,16 +13,21 @@ from web3.exceptions import BlockNotFound, TransactionNotFound
 from web3.middleware import ExtraDataToPOAMiddleware
 
 from integrity.chain.artifact import load_artifact
-from integrity.chain.journal import Entry, Journal, publish_purpose
+from integrity.chain.journal import Entry, Journal
 from integrity.chain.node import Provider, Translation, whole
-from integrity.chain.refusals import (
-    SEQUENCE_CONFLICT,
-    Refusals,
-    nonce_taken,
-    sent_before,
+from integrity.chain.refusals import Refusals, nonce_taken, sent_before
+from integrity.chain.transactions import (
+    Call,
+    Estimate,
+    Mined,
+    Receipt,
+    check_outrun,
+    dropped,
+    outrun,
+    signed,
 )
 from integrity.core.registry import CREATE2_PROXY
-from integrity.errors import RpcAnswerInvalid, RpcUnavailable, TransactionRefused, Unfinalized
+from integrity.errors import RpcAnswerInvalid, TransactionRefused, Unfinalized
 from integrity.ports import Signer
 from integrity.verifier.record import check_chain
 
@@ -33,47 +36,6 @@ _TRIES = 5
 _RESEND_AFTER = 12.0
 _MINED_SECONDS = 600.0
 _POLL_FIRST, _POLL_LONGEST = 0.1, 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What a transaction is to do. ``purpose`` is the same for the same thing done again."""
-
-    to: str
-    data: bytes
-    purpose: str
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a transaction would cost: gas units, and wei at the chain's present price; ``balance`` is
-    the wei that its sender has.
-    """
-
-    gas: int
-    fee: int
-    balance: int
-
-
-@dataclass(frozen=True, slots=True)
-class Mined:
-    """A transaction in a block; ``hash`` and ``block_hash`` are 32 bytes, ``fee`` is in wei."""
-
-    hash: bytes
-    block_number: int
-    block_hash: bytes
-    block_time: int
-    gas_used: int
-    fee: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Receipt:
-    succeeded: bool
-    block_number: int
-    block_hash: bytes
-    gas_used: int
-    gas_price: int
 
 
 class ChainWriter:
@@ -94,16 +56,9 @@ class ChainWriter:
 
     # --- calls ---------------------------------------------------------------------------------
 
-    def publish_call(
-        self, publisher: str, package: str, version: str, manifest: bytes, content: bytes,
-        expected_count: int, make_latest: bool,
-    ) -> Call:  # fmt: skip
-        """The registry's publish, as in contracts/IContentRegistry.sol."""
-        data = self._registry.encode_abi(
-            "publish",
-            [publisher, package, version, manifest, content, expected_count, make_latest],
-        )
-        purpose = publish_purpose(self._chain_id, publisher, package, version, manifest)
+    def registry_call(self, function: str, args: Sequence[object], purpose: str) -> Call:
+        """A function of the registry, as in contracts/IContentRegistry.sol."""
+        data = self._registry.encode_abi(function, list(args))
         return Call(self._registry.address, bytes.fromhex(data[2:]), purpose)
 
     def deploy_call(self) -> Call:
@@ -125,8 +80,8 @@ class ChainWriter:
                     balance = whole(self._w3.eth.get_balance(sender))  # type: ignore[arg-type]
                     return Estimate(gas, gas * price, balance)
             except TransactionRefused as error:
-                _check_outrun(error)
-        raise _outrun(sender)
+                check_outrun(error)
+        raise outrun(sender)
 
     def send(self, signer: Signer, make_call: Callable[[], Call]) -> Mined:
         """Sign, write down, send, and wait until the transaction is in a block.
@@ -143,7 +98,7 @@ class ChainWriter:
                     mined = self._send_new(signer, make_call)
                 if mined is not None:
                     return mined
-        raise _outrun(signer.address)
+        raise outrun(signer.address)
 
     def _go_on(self, entry: Entry, call: Call, signer: Signer) -> Mined | None:
         """Deliver what an earlier run signed. When the node will not have those bytes, sign anew
@@ -152,7 +107,7 @@ class ChainWriter:
         if not self._can_still_be_mined(entry):
             self._journal.remove(entry.hash)
             return None
-        with _signed(entry):
+        with signed(entry):
             return self._deliver(entry, call, signer)
 
     def _deliver(self, entry: Entry, call: Call, signer: Signer) -> Mined | None:
@@ -172,10 +127,10 @@ class ChainWriter:
         try:
             entry = self._sign(make_call(), signer)
         except TransactionRefused as error:
-            _check_outrun(error)
+            check_outrun(error)
             return None
         self._journal.add(entry)
-        with _signed(entry):
+        with signed(entry):
             return self._follow(entry, accepted=self._broadcast(entry))
 
     def _follow(self, entry: Entry, *, accepted: bool) -> Mined | None:
@@ -240,6 +195,10 @@ class ChainWriter:
         with self._translated(sender):
             return whole(self._w3.eth.get_transaction_count(sender, tag))  # type: ignore[arg-type]
 
+    def look_up(self, tx_hash: str) -> Mined | None:
+        """Where a transaction is; None when it is in no block. Raises TransactionRefused if it failed."""
+        return self._mined(tx_hash, self._receipt(tx_hash))
+
     # --- waiting -------------------------------------------------------------------------------
 
     def _wait_idle(self, sender: str) -> None:
@@ -255,13 +214,13 @@ class ChainWriter:
             time.sleep(pause)
             pause = min(pause * 1.5, _POLL_LONGEST)
 
-    def _receipt(self, tx_hash: str) -> _Receipt | None:
+    def _receipt(self, tx_hash: str) -> Receipt | None:
         with self._translated(""):
             try:
                 found = self._w3.eth.get_transaction_receipt(HexStr(tx_hash))
             except TransactionNotFound:
                 return None
-            return _Receipt(
+            return Receipt(
                 found["status"] == 1,
                 whole(found["blockNumber"]),
                 bytes(found["blockHash"]),
@@ -289,7 +248,7 @@ class ChainWriter:
             pause = min(pause * 1.5, _POLL_LONGEST)
         return mined
 
-    def _mined(self, tx_hash: str, receipt: _Receipt | None) -> Mined | None:
+    def _mined(self, tx_hash: str, receipt: Receipt | None) -> Mined | None:
         """Where the transaction is; None when it is in no block, or its block was just dropped."""
         if receipt is None:
             return None
@@ -333,7 +292,7 @@ class ChainWriter:
         entry = next((entry for entry in self._journal.all() if entry.hash == tx_hash), None)
         seen = time.monotonic()
         while True:
-            with _signed(entry):
+            with signed(entry):
                 with self._translated(""):
                     final = whole(self._w3.eth.get_block("finalized")["number"])
                 receipt = self._receipt(tx_hash)
@@ -348,7 +307,7 @@ class ChainWriter:
             elif entry is not None and now - seen > _RESEND_AFTER:
                 if not self._broadcast(entry):
                     self._journal.remove(tx_hash)
-                    raise _dropped(tx_hash)
+                    raise dropped(tx_hash)
                 seen = now
             if now > deadline:
                 raise Unfinalized(
@@ -361,41 +320,3 @@ class ChainWriter:
 
     def _translated(self, sender: str) -> Translation:
         return Translation(self._name, self._refusals, sender)
-
-
-def _check_outrun(error: TransactionRefused) -> None:
-    """Raises the error again unless it says that another release was recorded in between."""
-    if error.evidence.get("error") != SEQUENCE_CONFLICT:
-        raise error
-
-
-def _outrun(sender: str) -> TransactionRefused:
-    return TransactionRefused(
-        f"other transactions keep coming before those of {sender}",
-        next="Let only one machine send with this key at a time, then run the command again.",
-    )
-
-
-def _dropped(tx_hash: str) -> TransactionRefused:
-    return TransactionRefused(
-        f"the chain dropped the block with the transaction {tx_hash}, and gave its nonce to another",
-        next="Run the same command again; it looks at the registry's state anew.",
-        evidence={"transaction": tx_hash},
-    )
-
-
-@contextlib.contextmanager
-def _signed(entry: Entry | None) -> Iterator[None]:
-    """Around what follows a signature: when a node fails then, nobody knows whether it passed the
-    transaction on, and the error says what to do about that.
-    """
-    try:
-        yield
-    except RpcUnavailable as error:
-        if entry is not None:
-            error.evidence.setdefault("transaction", entry.hash)
-            error.next = (
-                f"The transaction {entry.hash} is signed and may be recorded all the same. Run "
-                "the same command again, with the same files: it goes on with that one."
-            )
-        raise

@@ -15,9 +15,18 @@ from integrity.core.names import checksum_address, keccak256
 CREATE2_PROXY = "0x4e59b44847b379578588920cA78FbF26c0B4956C"
 """The deterministic deployment proxy, at the same address on every chain that has it."""
 
+_PUBLISHERS_SLOT = 0
+_PENDING_SLOT = 1
 _HEADS_SLOT = 2
 _MANIFESTS_SLOT = 3
 _RELEASES_SLOT = 4
+_ENDORSEMENTS_SLOT = 5
+_DELEGATES_SLOT = 6
+
+ALL_PACKAGES = ""
+"""As a delegate's package: the right to publish any of them."""
+
+ENDORSEMENT_KINDS = {1: "rebuilt", 2: "audited", 3: "scanned"}
 
 REVOCATION_REASONS = {
     1: "unspecified",
@@ -66,6 +75,22 @@ class ReleaseSlot:
     by: str
 
 
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """Who acts for a publisher, and the number of times that this changed, which ends all delegates."""
+
+    address: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Endorsement:
+    """What somebody says of a manifest; ``endorsed_at`` is Unix seconds, ``kind`` 0 means nothing."""
+
+    endorsed_at: int
+    kind: int
+
+
 def create2_address(salt: bytes, init_code_hash: bytes) -> str:
     """The address of a contract deployed through the proxy (EIP-1014)."""
     proxy = bytes.fromhex(CREATE2_PROXY[2:])
@@ -106,6 +131,52 @@ def manifest_slot(publisher: str, package: str, sequence: int) -> bytes:
 def release_slot(publisher: str, package: str, version: str) -> bytes:
     """The slot of the release's word, 32 bytes."""
     return keccak256(release_key(publisher, package, version) + _word(_RELEASES_SLOT))
+
+
+def _address_word(address: str) -> bytes:
+    return bytes(12) + bytes.fromhex(address[2:])
+
+
+def publisher_slot(publisher: str) -> bytes:
+    """The slot of a publisher's controller and epoch."""
+    return keccak256(_address_word(publisher) + _word(_PUBLISHERS_SLOT))
+
+
+def pending_slot(publisher: str) -> bytes:
+    """The slot of the account that a publisher was offered to."""
+    return keccak256(_address_word(publisher) + _word(_PENDING_SLOT))
+
+
+def endorsement_slot(endorser: str, manifest: bytes) -> bytes:
+    """The slot of what an endorser says of a manifest."""
+    outer = keccak256(_address_word(endorser) + _word(_ENDORSEMENTS_SLOT))
+    return keccak256(manifest + outer)
+
+
+def delegate_slot(publisher: str, epoch: int, package: str, delegate: str) -> bytes:
+    """The slot of a delegate's expiry; see :data:`ALL_PACKAGES`."""
+    scope = package_key(publisher, package) if package else bytes(32)
+    parts = (_address_word(publisher), _word(epoch), scope, _address_word(delegate))
+    return keccak256(keccak256(b"".join(parts)) + _word(_DELEGATES_SLOT))
+
+
+def decode_controller(word: bytes, publisher: str) -> Controller:
+    """Publisher{address controller; uint48 epoch}; a controller of zero is the publisher itself."""
+    value = int.from_bytes(word, "big")
+    address = _bits(value, 0, 160)
+    controller = checksum_address(address.to_bytes(20, "big")) if address else publisher
+    return Controller(controller, _bits(value, 160, 48))
+
+
+def decode_endorsement(word: bytes) -> Endorsement:
+    """Endorsement{uint40 endorsedAt; uint8 kind}."""
+    value = int.from_bytes(word, "big")
+    return Endorsement(_bits(value, 0, 40), _bits(value, 40, 8))
+
+
+def decode_expiry(word: bytes) -> int:
+    """A delegate's expiry, in Unix seconds: the first in which the right is gone; 0 for none."""
+    return _bits(int.from_bytes(word, "big"), 0, 40)
 
 
 def decode_head(word: bytes) -> Head:

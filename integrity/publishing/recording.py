@@ -23,7 +23,8 @@ from integrity.ports import ReleasedEvent, Signer
 from integrity.verifier.policy import FINALIZED, LATEST
 
 if TYPE_CHECKING:
-    from integrity.chain.writer import Call, ChainWriter, Estimate, Mined
+    from integrity.chain.transactions import Call, Estimate, Mined
+    from integrity.chain.writer import ChainWriter
 
 _POLL_SECONDS = 0.25
 
@@ -85,10 +86,10 @@ class Recorder:
         return self._web3
 
     def _call(self, manifest: bytes, content: bytes, *, make_latest: bool) -> Call:
-        return self._writer.publish_call(
-            self._link.publisher, self._link.package, self._version, manifest, content,
-            self._head().count, make_latest,
-        )  # fmt: skip
+        names = (self._link.publisher, self._link.package, self._version)
+        purpose = publish_purpose(self._link.chain_id, *names, manifest)
+        args = (*names, manifest, content, self._head().count, make_latest)
+        return self._writer.registry_call("publish", args, purpose)
 
     def estimate(
         self, sender: str, manifest: bytes, content: bytes, *, make_latest: bool

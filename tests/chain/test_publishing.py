@@ -141,7 +141,7 @@ def test_threat_49_a_key_that_is_not_the_publishers_is_refused(
 ) -> None:
     thief = anvil.publisher(tmp_path / "thief")
     own = thief.key(None).address
-    with pytest.raises(TransactionRefused, match=f"key {own} may not publish for {address}"):
+    with pytest.raises(TransactionRefused, match=f"key {own} may not publish or act for {address}"):
         send(replace(thief, publisher=address), folder)
     assert anvil.nonce(own) == count(anvil, address) == 0
     assert not thief.home.store.exists(), "what could not be recorded is not served either"

@@ -133,12 +133,17 @@ def test_an_account_of_another_shape_is_none(account: list[object]) -> None:
         prove_account(trie.root, ADDRESS, trie.proof(bytes.fromhex(ADDRESS[2:])))
 
 
-@pytest.mark.parametrize("value", ["80", "00", "820001", "a1" + "11" * 33, "c0", "c101", "8101"])
+@pytest.mark.parametrize("value", ["00", "820001", "a1" + "11" * 33, "c0", "c101", "8101"])
 def test_a_word_of_another_shape_is_none(value: str) -> None:
     slot = bytes(32)
     trie = Trie({slot: bytes.fromhex(value), b"\1" * 32: b"\1"})
     with pytest.raises(ProofInvalid):
         prove_word(trie.root, slot, trie.proof(slot))
+
+
+def test_a_zero_that_is_stored_is_a_zero() -> None:
+    trie = Trie({bytes(32): b"\x80", b"\1" * 32: b"\1"})
+    assert prove_word(trie.root, bytes(32), trie.proof(bytes(32))) == bytes(32)
 
 
 # --- headers -----------------------------------------------------------------------------------

@@ -1,0 +1,206 @@
+"""What a publisher does to the registry besides publishing: revoke, choose the latest, endorse, let others
+publish, hand over.
+
+Each is one transaction, under the same journal as a release: a crash or a lost answer never pays twice.
+What stands already is not sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from integrity.chain.journal import Journal
+from integrity.client.resolving import resolve
+from integrity.client.session import Session
+from integrity.core.links import Link
+from integrity.core.names import parse_address
+from integrity.core.registry import (
+    ENDORSEMENT_KINDS,
+    REVOCATION_REASONS,
+    Block,
+    Controller,
+    decode_controller,
+    decode_endorsement,
+    decode_expiry,
+    decode_head,
+    decode_release,
+    delegate_slot,
+    endorsement_slot,
+    head_slot,
+    pending_slot,
+    publisher_slot,
+    release_slot,
+)
+from integrity.errors import ReleaseNotFound, TransactionRefused, UsageError
+from integrity.verifier.policy import LATEST
+
+FINAL_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """What was done, in the name of ``by``. ``already`` says that it stood so before, and nothing was
+    sent. ``transaction`` (32 bytes) is in ``block``, and cost ``fee`` wei: this run's, or one of an
+    earlier run that was not known to be final. ``final`` says that the block is.
+    """
+
+    chain_id: int
+    by: str
+    already: bool = False
+    transaction: bytes | None = None
+    block: Block | None = None
+    gas_used: int | None = None
+    fee: int | None = None
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Acts on one chain with one key (the default one if it is None). With ``wait`` it returns once the
+    transaction is final. Every method raises KeyRefused, TransactionRefused, ChainMismatch,
+    RegistryMismatch, RpcUnavailable or Unfinalized.
+    """
+
+    session: Session
+    chain_id: int
+    key: str | None = None
+    wait: bool = True
+
+    @property
+    def address(self) -> str:
+        """The key's own."""
+        return self.session.key(self.key).address
+
+    # --- releases ------------------------------------------------------------------------------
+
+    def revoke(self, link: Link, reason: int, text: str = "") -> Acted:
+        """Revoke a release, for good: readers get Revoked from then on. Raises ReleaseNotFound, too."""
+        if reason not in REVOCATION_REASONS:
+            raise UsageError(f"{reason} is no reason for a revocation")
+        names = (link.publisher, link.package, _version(link))
+
+        def stands() -> bool:
+            release = decode_release(self._word(link, release_slot(*names)))
+            if release.sequence == 0:
+                raise ReleaseNotFound(f"{link} is not recorded, so it cannot be revoked")
+            if release.revocation not in {0, reason}:
+                told = REVOCATION_REASONS.get(release.revocation, str(release.revocation))
+                raise TransactionRefused(
+                    f"{link} is revoked already (reason: {told}), and that is final"
+                )
+            return release.revocation == reason
+
+        return self._do(stands, "revoke", (*names, reason, text), f"revoke {link} {reason}")
+
+    def set_latest(self, link: Link) -> Acted:
+        """Make a release the one that its package's link means. Raises ReleaseNotFound, too."""
+        names = (link.publisher, link.package, _version(link))
+
+        def stands() -> bool:
+            release = decode_release(self._word(link, release_slot(*names)))
+            if release.sequence == 0:
+                raise ReleaseNotFound(f"{link} is not recorded")
+            head = decode_head(self._word(link, head_slot(*names[:2])))
+            return head.latest == release.sequence
+
+        return self._do(stands, "setLatest", names, f"latest {link}")
+
+    def endorse(self, link: Link, kind: int | None) -> Acted:
+        """Say of a release's manifest that it was rebuilt, audited or scanned; None takes that back. The
+        record is resolved and proven first. Raises what resolving raises, too.
+        """
+        if kind is not None and kind not in ENDORSEMENT_KINDS:
+            raise UsageError(f"{kind} is no kind of endorsement")
+        record = resolve(self.session, link)
+        slot = endorsement_slot(self.address, record.manifest)
+
+        def stands() -> bool:
+            return decode_endorsement(self._word(link, slot)).kind == (kind or 0)
+
+        purpose = f"endorse {self.chain_id} {self.address} {record.manifest.hex()} {kind}"
+        if kind is None:
+            return self._do(stands, "withdrawEndorsement", (record.manifest,), purpose)
+        return self._do(stands, "endorse", (record.manifest, kind), purpose)
+
+    # --- who acts ------------------------------------------------------------------------------
+
+    def set_delegate(self, publisher: str, package: str, delegate: str, expiry: int) -> Acted:
+        """Let an account publish (one package, or all for an empty name) until a Unix time; 0 takes the
+        right away.
+        """
+        link = Link(self.chain_id, publisher, package or "all")
+
+        def stands() -> bool:
+            epoch = self.controller(publisher).epoch
+            slot = delegate_slot(publisher, epoch, package, delegate)
+            return decode_expiry(self._word(link, slot)) == expiry
+
+        args = (publisher, package, delegate, expiry)
+        return self._do(stands, "setDelegate", args, f"delegate {self.chain_id} {args}")
+
+    def offer_control(self, publisher: str, to: str) -> Acted:
+        """Offer a publisher to another account, which has to accept."""
+        link = Link(self.chain_id, publisher, "all")
+
+        def stands() -> bool:
+            word = self._word(link, pending_slot(publisher))
+            return word[12:] == bytes.fromhex(parse_address(to)[2:])
+
+        purpose = f"offer {self.chain_id} {publisher} {to}"
+        return self._do(stands, "transferController", (publisher, to), purpose)
+
+    def accept_control(self, publisher: str) -> Acted:
+        """Take over a publisher that was offered; the rights of all its delegates end."""
+
+        def stands() -> bool:
+            return self.controller(publisher).address == self.address
+
+        purpose = f"accept {self.chain_id} {publisher} {self.address}"
+        return self._do(stands, "acceptController", (publisher,), purpose)
+
+    def controller(self, publisher: str) -> Controller:
+        """Who acts for a publisher, at the newest block."""
+        link = Link(self.chain_id, publisher, "all")
+        return decode_controller(self._word(link, publisher_slot(publisher)), publisher)
+
+    # --- how -----------------------------------------------------------------------------------
+
+    def _word(self, link: Link, slot: bytes) -> bytes:
+        """At the newest block: what the transaction will find."""
+        (word,) = self.session.view(link, LATEST).words([slot])
+        return word
+
+    def _do(
+        self, stands: Callable[[], bool], function: str, args: tuple[object, ...], purpose: str
+    ) -> Acted:
+        info = self.session.key(self.key)
+        journal = Journal(self.session.home.journal)
+        there, entry = stands(), journal.find(purpose)
+        if there and entry is None:
+            return Acted(self.chain_id, info.address, already=True)
+        signer = self.session.keystore.open(info, self.session.password)
+
+        from integrity.chain.writer import ChainWriter  # imports web3, a second
+
+        writer = ChainWriter(self.session.reader(self.chain_id).url, self.chain_id, journal)
+        mined = writer.look_up(entry.hash) if entry is not None else None
+        if entry is not None and mined is not None and not there:
+            journal.remove(entry.hash)  # it was done, and undone since
+            mined = None
+        if mined is None:
+            call = writer.registry_call(function, args, purpose)
+            mined = writer.send(signer, lambda: call)
+        if self.wait:
+            mined = writer.wait_final(mined, FINAL_SECONDS)
+        return Acted(
+            self.chain_id, info.address, there, mined.hash,
+            Block(mined.block_number, mined.block_hash, mined.block_time), mined.gas_used, mined.fee,
+            self.wait,
+        )  # fmt: skip
+
+
+def _version(link: Link) -> str:
+    if link.version is None:
+        raise UsageError(f"{link} names no version", next="Add it, as @1.0.0.")
+    return link.version
