@@ -16,6 +16,7 @@ from integrity_cli.commands import (
     doctor,
     get,
     key,
+    lock,
     mirror,
     publish,
     receipt,
@@ -53,6 +54,7 @@ app.command("show")(show.show)
 app.add_typer(receipt.app, name="receipt")
 app.command("files")(show.files)
 app.command("log")(show.log)
+app.command("lock")(lock.lock)
 app.command("revoke")(act.revoke)
 app.command("latest")(act.latest)
 app.command("endorse")(act.endorse)

@@ -41,6 +41,14 @@ Checkpoint = Annotated[
         help="A block's hash that you vouch for: read at that block.",
     ),
 ]
+Lock = Annotated[
+    Path | None,
+    typer.Option(
+        "--lock",
+        metavar="FILE",
+        help="Take only the release that this lock file says of the package.",
+    ),
+]
 Key = Annotated[
     str | None, typer.Option("--key", metavar="NAME", help="The key to sign with: name or address.")
 ]
@@ -187,11 +195,19 @@ def new_password(name: str) -> str:
 
 
 def reading(
-    text: str, rpc: list[str], publisher: str | None, checkpoint: str | None = None
+    text: str,
+    rpc: list[str],
+    publisher: str | None,
+    checkpoint: str | None = None,
+    lock: Path | None = None,
 ) -> tuple[Session, Link]:
     """What every command that reads a release begins with: the session, and the link."""
     given = session(rpc=rpc, publisher=publisher, checkpoint=checkpoint)
     link = given.link(text)
+    if lock is not None:
+        from integrity.client.locking import locked
+
+        return locked(given, link, lock)
     return known(given, link), link
 
 

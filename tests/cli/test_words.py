@@ -334,7 +334,7 @@ def test_doctor_looks_at_what_is_not_served_and_at_pinning_services(user: User) 
 
 
 def test_the_help_shows_every_command_in_one_line_each(user: User) -> None:
-    for group in ((), ("chain",), ("key",), ("store",), ("trust",), ("export",)):
+    for group in ((), ("chain",), ("key",), ("store",), ("trust",), ("export",), ("receipt",)):
         assert "...\n" not in user.ok(*group, "--help").text.partition("Commands:")[2]
     assert "INTEGRITY_HOME" in user.ok("--help").text
 

@@ -67,7 +67,10 @@ def revoke(
     wait: Wait = True,
     as_json: Json = False,
 ) -> None:
-    """Revoke a release, for good: from then on nobody gets it as verified."""
+    """Revoke a release, for good.
+
+    From then on it verifies for nobody.
+    """
     from integrity.core.registry import REVOCATION_REASONS
 
     given = session(rpc=rpc)

@@ -18,6 +18,7 @@ from integrity_cli.options import (
     LimitEach,
     LimitRate,
     LinkText,
+    Lock,
     Only,
     Publisher,
     Rpc,
@@ -77,6 +78,7 @@ def get(
     limit: LimitRate = None,
     limit_each: LimitEach = None,
     ipfs_api: IpfsApi = None,
+    lock: Lock = None,
     checkpoint: Checkpoint = None,
     publisher: Publisher = None,
     rpc: Rpc = [],
@@ -96,8 +98,8 @@ def get(
     from integrity.sources.opening import opened
 
     if file is not None:
-        if only or as_json:
-            raise UsageError("--file goes with neither --only nor --json")
+        if only or as_json or lock is not None:
+            raise UsageError("--file goes with neither --only, --lock nor --json")
         _stream(
             link, file, span, target, sources, ipfs_api, (rpc, publisher), (limit, limit_each),
             replace=replace,
@@ -110,7 +112,7 @@ def get(
     if span is not None:
         raise UsageError("--range is of one file", next="Name it with --file.")
     selection, how = Selection(only), terms(limit, limit_each)
-    given, parsed = reading(link, rpc, publisher, checkpoint)
+    given, parsed = reading(link, rpc, publisher, checkpoint, lock)
     with (
         opened(sources, given.home.store, ipfs_api) as found,
         shown(progress, as_json=as_json) as report,

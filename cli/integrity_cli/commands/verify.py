@@ -13,6 +13,7 @@ from integrity_cli.options import (
     From,
     IpfsApi,
     Json,
+    Lock,
     Only,
     Publisher,
     Rpc,
@@ -52,6 +53,7 @@ def verify(
             help="Take the record from this receipt; ask no chain.",
         ),
     ] = None,
+    lock: Lock = None,
     checkpoint: Checkpoint = None,
     sources: From = [],
     ipfs_api: IpfsApi = None,
@@ -65,6 +67,7 @@ def verify(
 
     Or, with --manifest, against a manifest alone.
     """
+    from integrity.client.locking import locked
     from integrity.client.receipts import read_receipt
     from integrity.client.verifying import verify as run
     from integrity.core.selection import Selection
@@ -81,6 +84,10 @@ def verify(
         )
     given = session(rpc=rpc, publisher=publisher, checkpoint=checkpoint)
     parsed = None if link is None else given.link(link)
+    if lock is not None:
+        if parsed is None:
+            raise UsageError("--lock says which release of a package; name the package, too")
+        given, parsed = locked(given, parsed, lock)
     data = None if receipt is None else read_receipt(receipt)
     meant = parsed if data is None else parsed or decode(data).link
     if meant is not None:

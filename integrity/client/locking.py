@@ -1,0 +1,105 @@
+"""Lock files: which release of each package is meant, to the byte, for pipelines and packagers.
+
+``integrity.lock`` is text: a pinned link a line (spec v1, section 5), sorted, and comments that begin with
+``#``. Whoever put it there names the publishers in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from integrity.client.resolving import resolve
+from integrity.client.session import Session
+from integrity.core.links import Link, parse_link
+from integrity.disk.files import write_whole
+from integrity.errors import FormatError, LimitExceeded, UsageError
+
+LOCK_LIMIT = 16 << 20
+"""Bytes of a lock file."""
+
+_HEAD = "# Which releases are meant, to the byte; made by `integrity lock`.\n"
+
+
+def lock(asked: Sequence[tuple[Session, Link]], path: Path) -> list[Link]:
+    """Resolve each link in its session, and put its release into the lock file in the place of another
+    one of the same package -> the pinned links. Raises what resolving raises, and nothing is written
+    then; UsageError or FormatError for a file that is no lock file, DiskError.
+    """
+    known = read_lock(path) if path.exists() else []
+    pinned = [_pinned(session, link) for session, link in asked]
+    new = {_package(link) for link in pinned}
+    every = [link for link in known if _package(link) not in new] + pinned
+    write_whole(path.absolute(), (_HEAD + _lines(every)).encode())
+    return pinned
+
+
+def read_lock(path: Path) -> list[Link]:
+    """The pinned links of a lock file. Raises UsageError when it cannot be read, FormatError or
+    LimitExceeded.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(LOCK_LIMIT + 1)
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the lock file {str(path)!r}: {error.strerror or error}",
+            next="`integrity lock LINK` makes one.",
+        ) from error
+    if len(data) > LOCK_LIMIT:
+        raise LimitExceeded(f"the lock file {str(path)!r} has more than {LOCK_LIMIT} bytes")
+    try:
+        lines = data.decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise FormatError(f"the lock file {str(path)!r} is no text") from error
+    found = [
+        _entry(line, f"{str(path)!r}, line {number}")
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.startswith("#")
+    ]
+    if len({_package(link) for link in found}) < len(found):
+        raise FormatError(f"the lock file {str(path)!r} has a package twice")
+    return found
+
+
+def locked(session: Session, link: Link, path: Path) -> tuple[Session, Link]:
+    """The release that the lock file says of the link's package, and a session that believes its
+    publisher. Raises UsageError when there is none, or another version than the link's.
+    """
+    entry = next((one for one in read_lock(path) if _package(one) == _package(link)), None)
+    if entry is None:
+        raise UsageError(
+            f"{link} is not in the lock file {str(path)!r}",
+            next=f"`integrity lock {link} -o {path}` adds it.",
+        )
+    if link.version not in {None, entry.version} or link.pin not in {None, entry.pin}:
+        raise UsageError(
+            f"the lock file {str(path)!r} has {entry.package}@{entry.version}, and not {link}",
+            next=f"`integrity lock {link} -o {path}` changes that.",
+        )
+    named = replace(session, publisher=session.publisher or entry.publisher)
+    return named, replace(entry, sources=link.sources)
+
+
+def _pinned(session: Session, link: Link) -> Link:
+    record = resolve(session, link)
+    return Link(link.chain_id, link.publisher, link.package, record.version, pin=record.manifest)
+
+
+def _entry(line: str, where: str) -> Link:
+    try:
+        link = parse_link(line.strip())
+    except FormatError as error:
+        raise error.about(where) from error
+    if not isinstance(link, Link) or link.version is None or link.pin is None:
+        raise FormatError(f"{where}: not a whole link with a version and a pin")
+    return link
+
+
+def _package(link: Link) -> tuple[int, str, str]:
+    return link.chain_id, link.publisher, link.package
+
+
+def _lines(links: Iterable[Link]) -> str:
+    return "".join(sorted(f"{link}\n" for link in links))
