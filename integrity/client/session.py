@@ -127,14 +127,20 @@ class Session:
             policy = self.trust.policy(chain_id, link.publisher, link.package)
         return policy if self.checkpoint is None else replace(policy, checkpoint=self.checkpoint)
 
+    def _nodes(self, chain_id: int) -> list[RpcReader]:
+        """Those that may be asked, each once: one that is named twice has one vote."""
+        from integrity.chain.reader import RpcReader  # with it comes an HTTP client
+
+        urls = dict.fromkeys(self.config.nodes(chain_id, self.rpc))
+        return [RpcReader(url) for url in urls]
+
     def view(self, link: Link, finality: str | None = None) -> View:
         """The registry at the block that this home's policy says, or at another one for this view. Raises
         NoRpc and what :func:`integrity.client.viewing.open_view` raises.
         """
-        from integrity.chain.reader import RpcReader  # with it comes an HTTP client
         from integrity.client.viewing import open_view
 
-        nodes = [RpcReader(url) for url in self.config.nodes(link.chain_id, self.rpc)]
+        nodes = self._nodes(link.chain_id)
         policy = self.policy(link.chain_id, link)
         try:
             return open_view(nodes, self.registry, link.chain_id, policy, time.time(), finality)
@@ -145,11 +151,11 @@ class Session:
 
     def vouch(self, link: Link, block: Block) -> Vouched:
         """Who of the nodes vouches for a block now. Raises NoRpc or HeaderUntrusted."""
-        from integrity.chain.reader import RpcReader
         from integrity.client.viewing import vouch
 
-        nodes = [RpcReader(url) for url in self.config.nodes(link.chain_id, self.rpc)]
-        return vouch(nodes, link.chain_id, block, self.policy(link.chain_id, link))
+        return vouch(
+            self._nodes(link.chain_id), link.chain_id, block, self.policy(link.chain_id, link)
+        )
 
     def pinning_service(self, name: str) -> PinningService:
         """The pinning service of this name in config.toml. Raises UsageError."""

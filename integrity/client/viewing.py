@@ -17,6 +17,7 @@ from integrity.errors import (
     HeaderUntrusted,
     IntegrityError,
     NoQuorum,
+    ProofInvalid,
     ProofUnavailable,
     RpcAnswerInvalid,
     RpcUnavailable,
@@ -41,7 +42,7 @@ class Sighting:
 
 class View:
     """The registry at one block. ``nodes`` are those that may be asked, in their order; what one cannot
-    prove, the next one is asked for. Without a header nothing is proven.
+    prove, or proves wrongly, the next one is asked for. Without a header nothing is proven.
     """
 
     def __init__(
@@ -135,8 +136,8 @@ class View:
         for node in list(self._nodes):
             try:
                 given = do(node)
-            except RpcUnavailable as error:
-                failed.append(error)
+            except (RpcUnavailable, ProofInvalid) as error:
+                failed.append(error.about(node.name) if len(self._nodes) > 1 else error)
                 continue
             self._nodes.remove(node)
             self._nodes.insert(0, node)
@@ -145,8 +146,10 @@ class View:
 
 
 def _worst(failed: Sequence[IntegrityError]) -> IntegrityError:
-    """One error for all nodes: that of the first, with why each of them failed."""
-    first = failed[0]
+    """One error for all nodes: that of the first, or of the first that lied, with why each of them
+    failed.
+    """
+    first = next((error for error in failed if isinstance(error, ProofInvalid)), failed[0])
     if len(failed) > 1:
         first.causes = [cause for error in failed for cause in (error.causes or [error.message])]
     return first

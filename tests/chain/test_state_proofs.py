@@ -299,6 +299,20 @@ def test_it_is_believed_without_proof_by_policy_alone_and_the_verdict_says_so(
     assert caught.value.exit_code == 3
 
 
+def test_a_node_that_proves_wrongly_is_passed_over_if_another_proves_rightly(
+    releases: Releases, reader: Session, lying_rpc: MakeRpc
+) -> None:
+    one, other = lying_rpc(), lying_rpc()
+    one.act = of_method("eth_getProof", of_proof(storage(flipped)))
+    both = replace(reader, rpc=(one.url, other.url))
+    assert resolve(both, releases.first.link).manifest == releases.first.manifest
+    other.act = unable
+    with pytest.raises(ProofInvalid) as caught:
+        resolve(both, releases.first.link)
+    assert one.url in caught.value.message
+    assert any(other.url in cause for cause in caught.value.causes)
+
+
 # --- several nodes -----------------------------------------------------------------------------
 
 
@@ -353,6 +367,14 @@ def test_threat_11_nodes_that_are_down_are_no_votes(
     with pytest.raises(NoQuorum, match="1 of 2 nodes") as caught:
         resolve(session, releases.first.link)
     assert "127.0.0.1:1" in str(caught.value.causes)
+
+
+def test_threat_11_a_node_that_is_named_twice_has_one_vote(
+    releases: Releases, reader: Session, three: list[LyingRpc]
+) -> None:
+    session = asking(reader, [three[0], three[0]], 2)
+    with pytest.raises(NoQuorum, match="1 of 1 nodes"):
+        resolve(session, releases.first.link)
 
 
 def test_threat_5_one_node_that_is_far_behind_holds_a_quorum_of_others_not_back(

@@ -22,7 +22,7 @@ from integrity_cli.options import path as parse_path
 from integrity_cli.values import record_link, record_value, rests_on
 
 app = typer.Typer(
-    help="Take a record's proofs along, and check them without a network.",
+    help="Take records along with their proofs.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
