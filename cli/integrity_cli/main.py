@@ -41,6 +41,7 @@ app = typer.Typer(
 )
 
 app.command("publish")(publish.publish)
+app.command("confirm")(publish.confirm)
 app.command("manifest")(publish.manifest)
 app.command("get")(get.get)
 app.command("repair")(get.repair)

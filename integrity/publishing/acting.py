@@ -33,9 +33,8 @@ from integrity.core.registry import (
     release_slot,
 )
 from integrity.errors import ReleaseNotFound, TransactionRefused, UsageError
+from integrity.publishing.recording import FINAL_SECONDS
 from integrity.verifier.policy import LATEST
-
-FINAL_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)

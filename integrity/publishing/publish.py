@@ -27,11 +27,10 @@ from integrity.errors import (
 )
 from integrity.ports import Progress, Report, Signer
 from integrity.publishing.keeping import Keeper
-from integrity.publishing.recording import Recorder, Standing
+from integrity.publishing.recording import FINAL_SECONDS, Recorder, Standing
 from integrity.store.database import Store
 from integrity.verifier.policy import FINALIZED, LATEST
 
-FINAL_SECONDS = 3600.0
 """How long a publisher waits for finality, in seconds: Ethereum takes 15 minutes when all is well."""
 
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from integrity.chain.transactions import Call, Estimate, Mined
     from integrity.chain.writer import ChainWriter
 
+FINAL_SECONDS = 3600.0
+"""How long to wait for a transaction to be final."""
+
 _POLL_SECONDS = 0.25
 
 

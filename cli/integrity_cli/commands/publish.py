@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from integrity_cli import output
-from integrity_cli.options import Chain, IpfsApi, Json, Key, Rpc, session
+from integrity_cli.options import Chain, IpfsApi, Json, Key, LinkText, Rpc, session
 from integrity_cli.options import path as parse_path
 from integrity_cli.progress import Form, Shown, shown
-from integrity_cli.values import block_value
+from integrity_cli.values import block_value, record_link, record_value, rests_on
 
 if TYPE_CHECKING:
     from integrity.client.session import Session
@@ -101,6 +101,39 @@ def publish(
         output.emit(_value(result))
     else:
         _tell(result)
+
+
+def confirm(
+    link: LinkText,
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[PATH]",
+            help="What was published: its receipt is put beside it.",
+            parser=parse_path,
+        ),
+    ] = None,
+    *,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="At the most.")] = 3600,
+    rpc: Rpc = [],
+    as_json: Json = False,
+) -> None:
+    """Wait until a release's record is final.
+
+    The second half of publish --no-wait.
+    """
+    from integrity.publishing.confirming import confirm as run
+
+    given = session(rpc=rpc)
+    done = run(given, given.link(link), path, timeout=timeout)
+    if as_json:
+        output.emit({
+            "link": record_link(done.record), "manifest": done.record.manifest.hex(),
+            "sequence": done.record.sequence, **record_value(done.record), "warnings": done.warnings,
+        })  # fmt: skip
+        return
+    output.warn(done.warnings)
+    output.say(f"final  {record_link(done.record)}", f"  as of {rests_on(done.record)}")
 
 
 def manifest(

@@ -1,0 +1,47 @@
+"""The second half of a publish that did not wait: until the record is final."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from integrity.client.receipts import ship_receipt
+from integrity.client.resolving import resolve
+from integrity.client.session import Session
+from integrity.core.links import Link
+from integrity.errors import Unfinalized, UsageError
+from integrity.publishing.recording import FINAL_SECONDS, Recorder
+from integrity.verifier.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A record that is final."""
+
+    record: Record
+    warnings: list[str] = field(default_factory=list)
+
+
+def confirm(
+    session: Session, link: Link, folder: Path | None = None, *, timeout: float = FINAL_SECONDS
+) -> Confirmed:
+    """Wait until a release's record is final, and forget its transaction; then put the receipt beside its
+    folder, if there is one.
+
+    Raises UsageError for a link without a version, Unfinalized after ``timeout`` seconds or when there is
+    no record to wait for, and what resolving raises.
+    """
+    if link.version is None:
+        raise UsageError(f"{link} names no version", next="Add it, as @1.0.0.")
+    recorder = Recorder(session, link, link.version)
+    standing = recorder.standing()
+    if standing is None or recorder.wait_standing_final(standing.manifest, timeout) is None:
+        raise Unfinalized(
+            f"{link} is in no block of chain {link.chain_id}, or the chain dropped it",
+            next="Run the same `integrity publish` again: it sends what it signed, and pays once.",
+        )
+    named = replace(session, publisher=session.publisher or link.publisher)
+    confirmed = Confirmed(resolve(named, link))
+    if folder is not None:
+        ship_receipt(named, link, folder, confirmed.warnings)
+    return confirmed
