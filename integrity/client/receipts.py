@@ -148,7 +148,7 @@ def _vouched(session: Session, receipt: Receipt, block: Block) -> Vouched:
     if session.checkpoint is not None:
         if session.checkpoint != block.hash:
             raise HeaderUntrusted(
-                f"the receipt is of block {block.number}, whose hash is {block.hash.hex()}, and not that of "
+                f"the receipt is of block {block.number}, whose hash is 0x{block.hash.hex()}, not that of "
                 "the checkpoint",
                 next="A checkpoint vouches for its own block alone: find out whether this is one, too.",
                 evidence={"expected": session.checkpoint.hex(), "actual": block.hash.hex()},
@@ -160,7 +160,7 @@ def _vouched(session: Session, receipt: Receipt, block: Block) -> Vouched:
         return session.vouch(receipt.link, block)
     raise HeaderUntrusted(
         f"nobody here vouches for block {block.number} of chain {receipt.chain_id}, whose hash is "
-        f"{block.hash.hex()}",
+        f"0x{block.hash.hex()}",
         next="Compare that hash with a block explorer or a node of yours, and name it with --checkpoint; "
         "or name nodes with --rpc.",
         evidence={"block": block.number, "block_hash": block.hash.hex()},

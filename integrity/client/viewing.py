@@ -216,10 +216,10 @@ def vouch(nodes: Sequence[ChainReader], chain_id: int, block: Block, policy: Pol
             agree.append(node.name)
         else:
             dissent.append((node.name, found))
-            causes.append(f"{node.name}: has {found.hex()} at block {block.number}")
+            causes.append(f"{node.name}: has 0x{found.hex()} at block {block.number}")
     if len(agree) < policy.quorum:
         raise HeaderUntrusted(
-            f"{len(agree)} of {len(nodes)} nodes have the block {block.number} ({block.hash.hex()}), and "
+            f"{len(agree)} of {len(nodes)} nodes have the block {block.number} (0x{block.hash.hex()}), and "
             f"{policy.quorum} have to",
             causes=causes,
             next="Compare that hash with one you believe, and name it with --checkpoint.",
@@ -267,7 +267,7 @@ def _at_checkpoint(
     assert checkpoint is not None
     able, seen = _first(nodes, chain_id, lambda node: _look(node, checkpoint, policy))
     if seen.block.hash != checkpoint:
-        raise HeaderUntrusted(f"no node has the block of the checkpoint {checkpoint.hex()}")
+        raise HeaderUntrusted(f"no node has the block of the checkpoint 0x{checkpoint.hex()}")
     return able, seen, Vouched(CHECKPOINT, (), len(nodes))
 
 
@@ -301,7 +301,7 @@ def _by_quorum(
     dissent = tuple(
         (node.name, found) for found, some in agreed.items() if found != best for node in some
     )
-    causes += [f"{name}: has {found.hex()} at block {height}" for name, found in dissent]
+    causes += [f"{name}: has 0x{found.hex()} at block {height}" for name, found in dissent]
     if not agreed or len(agreed[best]) < policy.quorum:
         raise NoQuorum(
             f"no {policy.quorum} nodes of chain {chain_id} agree on the block {height}",
@@ -311,6 +311,6 @@ def _by_quorum(
     able = agreed[best]
     able, seen = _first(able, chain_id, lambda node: _look(node, best, policy))
     if (seen.block.number, seen.block.hash) != (height, best):
-        raise RpcAnswerInvalid(f"{able[0].name} gives the block {best.hex()} another number")
+        raise RpcAnswerInvalid(f"{able[0].name} gives the block 0x{best.hex()} another number")
     names = tuple(node.name for node in agreed[best])
     return able, seen, Vouched(QUORUM, names, len(nodes), dissent)
