@@ -29,8 +29,8 @@ def lock(asked: Sequence[tuple[Session, Link]], path: Path) -> list[Link]:
     """
     known = read_lock(path) if path.exists() else []
     pinned = [_pinned(session, link) for session, link in asked]
-    new = {_package(link) for link in pinned}
-    every = [link for link in known if _package(link) not in new] + pinned
+    new = {link.of_package for link in pinned}
+    every = [link for link in known if link.of_package not in new] + pinned
     write_whole(path.absolute(), (_HEAD + _lines(every)).encode())
     return pinned
 
@@ -58,7 +58,7 @@ def read_lock(path: Path) -> list[Link]:
         for number, line in enumerate(lines, 1)
         if line.strip() and not line.startswith("#")
     ]
-    if len({_package(link) for link in found}) < len(found):
+    if len({link.of_package for link in found}) < len(found):
         raise FormatError(f"the lock file {str(path)!r} has a package twice")
     return found
 
@@ -67,7 +67,7 @@ def locked(session: Session, link: Link, path: Path) -> tuple[Session, Link]:
     """The release that the lock file says of the link's package, and a session that believes its
     publisher. Raises UsageError when there is none, or another version than the link's.
     """
-    entry = next((one for one in read_lock(path) if _package(one) == _package(link)), None)
+    entry = next((one for one in read_lock(path) if one.of_package == link.of_package), None)
     if entry is None:
         raise UsageError(
             f"{link} is not in the lock file {str(path)!r}",
@@ -95,10 +95,6 @@ def _entry(line: str, where: str) -> Link:
     if not isinstance(link, Link) or link.version is None or link.pin is None:
         raise FormatError(f"{where}: not a whole link with a version and a pin")
     return link
-
-
-def _package(link: Link) -> tuple[int, str, str]:
-    return link.chain_id, link.publisher, link.package
 
 
 def _lines(links: Iterable[Link]) -> str:

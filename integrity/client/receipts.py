@@ -121,7 +121,8 @@ def check_receipt(session: Session, data: bytes, link: Link | None = None) -> Re
     meant = link or receipt.link
     check_publisher(meant, session.named_publisher, session.trusts(meant))
     block = read_header(receipt.header).block
-    record = check(receipt, session.registry, _vouched(session, receipt, block))
+    since = session.trust.compromised_since(receipt.chain_id, receipt.publisher)
+    record = check(receipt, session.registry, _vouched(session, receipt, block), since)
     if link is not None and link.pin not in {None, record.manifest}:
         raise ManifestMismatch(
             "the link pins another manifest than the one that the receipt proves",

@@ -51,6 +51,11 @@ class Link:
     btmh: tuple[str, ...] = ()
     pin: bytes | None = None
 
+    @property
+    def of_package(self) -> tuple[int, str, str]:
+        """Which package it is of: chain, publisher, name."""
+        return self.chain_id, self.publisher, self.package
+
     def __str__(self) -> str:
         text = f"{SCHEME}:{self.chain_id}:{self.publisher}/{self.package}"
         if self.version is not None:

@@ -65,20 +65,22 @@ class Mirror:
 
     def _packages(self) -> Iterable[list[Link]]:
         """The links of each package."""
-        found: dict[Link, list[Link]] = {}
+        found: dict[tuple[int, str, str], list[Link]] = {}
         for link in self.links:
-            found.setdefault(replace(link, version=None), []).append(link)
+            found.setdefault(link.of_package, []).append(link)
         return found.values()
 
     def _follow(
         self, links: Sequence[Link], tell: Callable[[Event], None], report: Report | None
     ) -> None:
-        any_version = replace(links[0], version=None)
+        any_version = Link(*links[0].of_package)
+        named = {link.version: link for link in links}
         self._check_alone(any_version)
-        wanted = self._wanted(any_version, {link.version for link in links})
+        wanted = self._wanted(any_version, set(named))
         for version in wanted:
-            self._fetch(replace(any_version, version=version), tell, report)
-        named = {link.version for link in links}
+            # A pin is of the release that its link names.
+            link = named.get(version, replace(any_version, version=version))
+            self._fetch(link, tell, report)
         for known in sorted(self._offered(any_version), key=lambda known: known.version):
             if known.version not in wanted and (None in named or known.version in named):
                 self._drop(replace(any_version, version=known.version), known, tell)
@@ -155,8 +157,7 @@ class Mirror:
             return [
                 known
                 for known in store.releases()
-                if (known.chain_id, known.publisher, known.package)
-                == (link.chain_id, link.publisher, link.package)
+                if (known.chain_id, known.publisher, known.package) == link.of_package
             ]
 
     def _drop(self, link: Link, known: StoredRelease, tell: Callable[[Event], None]) -> None:

@@ -109,9 +109,12 @@ def decode(data: bytes) -> Receipt:
     return receipt
 
 
-def check(receipt: Receipt, registry: Registry, vouched: Vouched) -> Record:
-    """Steps 2 to 4 of the verifier, of which the last says what is recorded. ``vouched`` is who vouches
-    for its block. Raises RegistryMismatch, ProofInvalid, ReleaseNotFound or Revoked.
+def check(
+    receipt: Receipt, registry: Registry, vouched: Vouched, compromised_since: int | None = None
+) -> Record:
+    """Steps 2 to 5 of the verifier; ``vouched`` is who vouches for its block. What was seen later is not
+    held against it: a receipt says of which block it is. Raises RegistryMismatch, ProofInvalid,
+    ReleaseNotFound, Revoked or PublisherCompromised.
     """
     link = receipt.link
     header = read_header(receipt.header)
@@ -133,7 +136,8 @@ def check(receipt: Receipt, registry: Registry, vouched: Vouched) -> Record:
         slot = manifest_slot(*names, sequence)
         (manifest,) = state.take(StateProof(receipt.account, {slot: receipt.manifest}), [slot])
     verifier.step3_account(state.code_hash, proven=True)
-    return verifier.step4_record(head, release, manifest)
+    record = verifier.step4_record(head, release, manifest)
+    return verifier.step5_rollback(record, None, compromised_since)
 
 
 def _text(value: object, name: str) -> str:

@@ -153,6 +153,22 @@ def test_a_receipt_that_was_touched_is_not_believed(
     offline.run("receipt", "check", receipt, *named).error(name, code)
 
 
+def test_threat_44_a_receipt_of_a_compromised_publisher_is_not_believed(
+    release: Release, receipt: Path, offline: User
+) -> None:
+    named = ("--publisher", release.address, "--json")
+    block = block_of(offline, receipt, release.address)
+    offline.own_home.trust_file.parent.mkdir(parents=True, exist_ok=True)
+    offline.own_home.trust_file.write_text(
+        f'[publishers.acme]\nchain = 31337\npublisher = "{release.address}"\n'
+        "compromised_since = 2020-01-01T00:00:00Z\n"
+    )
+    checked = offline.run("receipt", "check", receipt, *named, "--checkpoint", block)
+    checked.error("PublisherCompromised", 4)
+    verify = ("verify", release.folder, "--receipt", receipt, *named, "--checkpoint", block)
+    offline.run(*verify).error("PublisherCompromised", 4)
+
+
 def test_what_is_no_receipt_is_refused_in_words(release: Release, offline: User) -> None:
     named = ("--publisher", release.address, "--json")
     offline.run("receipt", "check", "absent", *named).error("UsageError", 2)

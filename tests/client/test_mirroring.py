@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from integrity.client.resolving import resolve
 from integrity.client.session import Session
 from integrity.core.cid import raw_cid
 from integrity.core.links import Link
@@ -111,10 +113,14 @@ def test_a_link_with_a_version_is_that_release_for_ever(
     assert look(mirror) == []
 
 
+@pytest.mark.parametrize("pinned", [False, True])
 def test_a_package_and_a_release_of_it_are_both_kept(
-    package: Package, reader_of: ReaderOf, upstream: GatewaySource, tmp_path: Path
+    package: Package, reader_of: ReaderOf, upstream: GatewaySource, tmp_path: Path, pinned: bool
 ) -> None:
     link = package.release("1.0.0")
+    if pinned:
+        digest = resolve(reader_of(link), link).manifest
+        link = replace(link, pin=digest, sources=("https://hint.example",))
     package.release("2.0.0")
     package.release("3.0.0")
     any_version = Link(link.chain_id, link.publisher, link.package, None)
@@ -151,6 +157,23 @@ def test_releases_whose_names_run_together_are_kept_apart(
     assert look(mirror) == []
     for link in links:
         assert [path.name for path in place_of(tmp_path / "mirror", link).iterdir()] == ["file"]
+
+
+def test_a_pin_holds_for_its_own_release_alone(
+    package: Package, reader_of: ReaderOf, upstream: GatewaySource, tmp_path: Path
+) -> None:
+    link = package.release("1.0.0")
+    package.release("2.0.0")
+    wrong = replace(link, pin=bytes(32))
+    any_version = Link(link.chain_id, link.publisher, link.package, None)
+    told: list[Event] = []
+    mirror = Mirror(reader_of(link), [wrong, any_version], tmp_path / "m", 2, [upstream], AT_ONCE)
+    mirror.round(told.append)
+    assert [(event.what, event.link.version) for event in told] == [
+        ("fetched", "2.0.0"), ("failed", "1.0.0"),
+    ]  # fmt: skip
+    assert told[1].error is not None
+    assert told[1].error.name == "ManifestMismatch"
 
 
 def test_a_home_mirrors_a_package_in_one_folder_which_may_be_moved(
