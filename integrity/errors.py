@@ -49,6 +49,11 @@ class IntegrityError(Exception):
         return self
 
     @property
+    def reasons(self) -> list[str]:
+        """Why, for another error's causes: its own causes, or else its message."""
+        return self.causes or [self.message]
+
+    @property
     def name(self) -> str:
         """The class's name, which stands in ``--json`` answers."""
         return type(self).__name__

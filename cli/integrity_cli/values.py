@@ -26,7 +26,7 @@ def record_value(record: Record | None) -> dict[str, Any]:
 
 def record_link(record: Record) -> str:
     """The link of a record, with its version and without hints."""
-    return f"integrity:{record.chain_id}:{record.publisher}/{record.package}@{record.version}"
+    return str(record.link)
 
 
 def as_of(block: Block, chain_id: int, basis: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from integrity.chain.reader import RpcReader
 from integrity.chain.rpc import shown_url
 from integrity.client.session import Session
-from integrity.client.viewing import open_view
+from integrity.client.vouching import open_view
 from integrity.devchain.anvil import find_anvil
 from integrity.devchain.chain import DevelopmentChain
 from integrity.errors import (

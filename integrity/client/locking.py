@@ -14,7 +14,8 @@ from integrity.client.resolving import resolve
 from integrity.client.session import Session
 from integrity.core.links import Link, parse_link
 from integrity.disk.files import write_whole
-from integrity.errors import FormatError, LimitExceeded, UsageError
+from integrity.disk.sidecars import read_named
+from integrity.errors import FormatError, UsageError
 
 LOCK_LIMIT = 16 << 20
 """Bytes of a lock file."""
@@ -39,16 +40,7 @@ def read_lock(path: Path) -> list[Link]:
     """The pinned links of a lock file. Raises UsageError when it cannot be read, FormatError or
     LimitExceeded.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(LOCK_LIMIT + 1)
-    except OSError as error:
-        raise UsageError(
-            f"cannot read the lock file {str(path)!r}: {error.strerror or error}",
-            next="`integrity lock LINK` makes one.",
-        ) from error
-    if len(data) > LOCK_LIMIT:
-        raise LimitExceeded(f"the lock file {str(path)!r} has more than {LOCK_LIMIT} bytes")
+    data = read_named(path, LOCK_LIMIT, "a lock file", make="`integrity lock LINK` makes one.")
     try:
         lines = data.decode().splitlines()
     except UnicodeDecodeError as error:
@@ -84,7 +76,7 @@ def locked(session: Session, link: Link, path: Path) -> tuple[Session, Link]:
 
 def _pinned(session: Session, link: Link) -> Link:
     record = resolve(session, link)
-    return Link(link.chain_id, link.publisher, link.package, record.version, pin=record.manifest)
+    return replace(record.link, pin=record.manifest)
 
 
 def _entry(line: str, where: str) -> Link:

@@ -13,13 +13,12 @@ from integrity.client.viewing import View
 from integrity.core.links import Link
 from integrity.core.registry import Block, head_slot, manifest_slot, release_slot
 from integrity.disk.files import write_whole
-from integrity.disk.sidecars import read_chunks, sidecar_path
+from integrity.disk.sidecars import read_named, sidecar_path
 from integrity.errors import (
     DiskError,
     FormatError,
     HeaderUntrusted,
     IntegrityError,
-    LimitExceeded,
     ManifestMismatch,
     UsageError,
     WrongRelease,
@@ -67,14 +66,12 @@ def write_receipt(folder: Path, receipt: Receipt, warnings: list[str]) -> None:
 
 
 def ship_receipt(session: Session, link: Link, folder: Path, warnings: list[str]) -> None:
-    """Put a release's receipt beside its folder, unless it is there. The release stands without it: what
-    goes wrong is a warning.
+    """Put the receipt of a release (its link, with a version and without hints) beside its folder, unless
+    it is there. The release stands without it: what goes wrong is a warning.
     """
     try:
         with contextlib.suppress(UsageError, FormatError):
-            if decode(read_receipt(receipt_path(folder))).link == replace(
-                link, pin=None, sources=()
-            ):
+            if decode(read_receipt(receipt_path(folder))).link == link:
                 return
         write_receipt(folder, take_receipt(session, link), warnings)
     except IntegrityError as error:
@@ -96,15 +93,7 @@ def _is_receipt(path: Path) -> bool:
 
 def read_receipt(path: Path) -> bytes:
     """The bytes of a file that should be a receipt. Raises UsageError or LimitExceeded."""
-    data = bytearray()
-    try:
-        for chunk in read_chunks(path):
-            data += chunk
-            if len(data) > RECEIPT_LIMIT:
-                raise LimitExceeded(f"{str(path)!r} is too large for a receipt")
-    except OSError as error:
-        raise UsageError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-    return bytes(data)
+    return read_named(path, RECEIPT_LIMIT, "a receipt")
 
 
 def check_receipt(session: Session, data: bytes, link: Link | None = None) -> Record:

@@ -29,7 +29,6 @@ from integrity.errors import (
     Unfinalized,
 )
 from integrity.ports import ReleasedEvent
-from integrity.verifier.policy import LATEST
 from integrity.verifier.record import Record, RecordVerifier, check_publisher, not_recorded
 from integrity.verifier.state import basis
 
@@ -136,7 +135,7 @@ def read_record(session: Session, view: View, link: Link, version: str) -> Recor
 
 def _is_waiting(session: Session, link: Link, version: str) -> bool:
     """Whether it is in the newest block: a hint for people, which is not proven by anybody's quorum."""
-    view = session.view(link, LATEST)
+    view = session.newest(link.chain_id)
     (word,) = view.words([release_slot(link.publisher, link.package, version)])
     return decode_release(word).sequence != 0
 
@@ -156,7 +155,7 @@ def _head(view: View, link: Link) -> Head:
 
 
 def _no_release(session: Session, view: View, link: Link) -> IntegrityError:
-    if _head(session.view(link, LATEST), link).count:
+    if _head(session.newest(link.chain_id), link).count:
         return _unfinalized(f"{link.package} has releases, but none", view.block)
     what = f"no release of {link.package} of {link.publisher} on chain {link.chain_id}"
     return not_recorded(what, view.block, view.vouched, proven=view.is_proven)

@@ -10,14 +10,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from dataclasses import asdict, fields
 from pathlib import Path
 
-from integrity.core.registry import Head
 from integrity.disk.files import write_whole
 from integrity.errors import DiskError
 from integrity.verifier.record import Mark, Record
-
-_KEYS = ("count", "updated_at", "block")
 
 
 class Seen:
@@ -36,7 +34,7 @@ class Seen:
         path = self.path(chain_id, registry, publisher, package)
         try:
             values = json.loads(path.read_bytes())
-            numbers = [values[key] for key in _KEYS]
+            numbers = [values[field.name] for field in fields(Mark)]
         except (OSError, ValueError, TypeError, KeyError):
             return None
         if not all(type(number) is int and number >= 0 for number in numbers):
@@ -51,24 +49,22 @@ class Seen:
             return
         self._note_block(record.chain_id, record.block.hash)
         names = (record.chain_id, record.registry, record.publisher, record.package)
-        now, before = _of(record.head, record.block.number), self.mark(*names)
+        head = record.head
+        now, before = Mark(head.count, head.updated_at, record.block.number), self.mark(*names)
         if before is not None and now.block <= before.block:
             return
         with contextlib.suppress(DiskError):
-            values = dict(zip(_KEYS, (now.count, now.updated_at, now.block), strict=True))
-            write_whole(self.path(*names), json.dumps(values).encode(), private=True)
+            write_whole(self.path(*names), json.dumps(asdict(now)).encode(), private=True)
 
     def has_block(self, chain_id: int, block_hash: bytes) -> bool:
         """Whether this block was vouched for as one of the chain."""
         return self._block(chain_id, block_hash).exists()
 
     def _note_block(self, chain_id: int, block_hash: bytes) -> None:
+        if self.has_block(chain_id, block_hash):
+            return
         with contextlib.suppress(DiskError):
             write_whole(self._block(chain_id, block_hash), b"", private=True)
 
     def _block(self, chain_id: int, block_hash: bytes) -> Path:
         return self._folder / "blocks" / f"{chain_id}-{block_hash.hex()}"
-
-
-def _of(head: Head, block: int) -> Mark:
-    return Mark(head.count, head.updated_at, block)

@@ -38,6 +38,13 @@ def no_password(name: str) -> str:
     )
 
 
+def _started(error: RpcUnavailable, chain_id: int) -> RpcUnavailable:
+    """The same; of the development chain it says how that is started, unless it has advice."""
+    if chain_id == DEVELOPMENT_CHAIN and not error.next:
+        error.next = _START
+    return error
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """``rpc`` are the nodes named for this call (one URL will do), ``publisher`` is the address that
@@ -102,21 +109,16 @@ class Session:
 
     def reader(self, chain_id: int) -> RpcReader:
         """The first node of the chain that answers at all; RpcUnavailable keeps why each did not."""
-        from integrity.chain.reader import RpcReader  # with it comes an HTTP client
-
         causes: list[str] = []
-        for url in self.config.nodes(chain_id, self.rpc):
-            reader = RpcReader(url)
+        for reader in self._nodes(chain_id):
             try:
                 reader.chain_id()
             except RpcUnavailable as error:
-                causes += error.causes or [error.message]
+                causes += error.reasons
                 continue
             return reader
-        raise RpcUnavailable(
-            f"no RPC of chain {chain_id} answers",
-            causes=causes,
-            next=_START if chain_id == DEVELOPMENT_CHAIN else None,
+        raise _started(
+            RpcUnavailable(f"no RPC of chain {chain_id} answers", causes=causes), chain_id
         )
 
     def policy(self, chain_id: int, link: Link | None = None) -> Policy:
@@ -135,23 +137,34 @@ class Session:
         return [RpcReader(url) for url in urls]
 
     def view(self, link: Link, finality: str | None = None) -> View:
-        """The registry at the block that this home's policy says, or at another one for this view. Raises
-        NoRpc and what :func:`integrity.client.viewing.open_view` raises.
+        """The registry at the block that this home's policy says; ``finality`` is another one than the
+        policy's. Raises NoRpc and what :func:`integrity.client.vouching.open_view` raises.
         """
-        from integrity.client.viewing import open_view
+        from integrity.client.vouching import open_view
 
-        nodes = self._nodes(link.chain_id)
         policy = self.policy(link.chain_id, link)
+        if finality is not None:
+            policy = replace(policy, finality=finality, confirmations=None)
+        nodes = self._nodes(link.chain_id)
         try:
-            return open_view(nodes, self.registry, link.chain_id, policy, time.time(), finality)
+            return open_view(nodes, self.registry, link.chain_id, policy, time.time())
         except RpcUnavailable as error:
-            if link.chain_id == DEVELOPMENT_CHAIN and not error.next:
-                error.next = _START
-            raise
+            raise _started(error, link.chain_id) from None
+
+    def newest(self, chain_id: int) -> View:
+        """The registry at the newest block, for hints. Raises NoRpc and what
+        :func:`integrity.client.vouching.newest_view` raises.
+        """
+        from integrity.client.vouching import newest_view
+
+        try:
+            return newest_view(self._nodes(chain_id), self.registry, chain_id)
+        except RpcUnavailable as error:
+            raise _started(error, chain_id) from None
 
     def vouch(self, link: Link, block: Block) -> Vouched:
         """Who of the nodes vouches for a block now. Raises NoRpc or HeaderUntrusted."""
-        from integrity.client.viewing import vouch
+        from integrity.client.vouching import vouch
 
         return vouch(
             self._nodes(link.chain_id), link.chain_id, block, self.policy(link.chain_id, link)

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from integrity.core.cid import parse_digest
 from integrity.core.names import check_package, check_version, parse_address
-from integrity.errors import FormatError, LimitExceeded, LinkMalformed
+from integrity.errors import FormatError, LimitExceeded, LinkMalformed, UsageError
 
 SCHEME = "integrity"
 
@@ -50,6 +50,13 @@ class Link:
     sources: tuple[str, ...] = ()
     btmh: tuple[str, ...] = ()
     pin: bytes | None = None
+
+    @property
+    def named_version(self) -> str:
+        """The version, where there has to be one. Raises UsageError."""
+        if self.version is None:
+            raise UsageError(f"{self} names no version", next="Add it, as @1.0.0.")
+        return self.version
 
     @property
     def of_package(self) -> tuple[int, str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from integrity.core.reading import read_header
 from integrity.disk.files import write_parts
 from integrity.disk.system import open_read
-from integrity.errors import DiskError, FormatError
+from integrity.errors import DiskError, FormatError, LimitExceeded, UsageError
 
 SUFFIX = ".integrity"
 _CHUNK = 1 << 20
@@ -34,6 +34,25 @@ def read_chunks(path: Path) -> Iterator[bytes]:
             raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
         while chunk := file.read(_CHUNK):
             yield chunk
+
+
+def read_named(path: Path, limit: int, what: str, *, make: str = "") -> bytes:
+    """A file that the user named and that should be ``what``, whole. ``make`` says how one is made.
+    Raises UsageError when it cannot be read, LimitExceeded above ``limit`` bytes.
+    """
+    data = bytearray()
+    try:
+        for chunk in read_chunks(path):
+            data += chunk
+            if len(data) > limit:
+                raise LimitExceeded(
+                    f"{str(path)!r} has more than {limit} bytes: too large for {what}"
+                )
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {what} from {str(path)!r}: {error.strerror or error}", next=make
+        ) from error
+    return bytes(data)
 
 
 def write_sidecar(folder: Path, chunks: Iterable[bytes], warnings: list[str]) -> Path | None:

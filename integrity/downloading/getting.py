@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from dataclasses import replace as replace_in
 from itertools import zip_longest
 from pathlib import Path
 
@@ -114,9 +113,7 @@ def get(
             if share:
                 asked.offer(Share(session, target, got.warnings))
             if sidecar and record.is_proven:
-                ship_receipt(
-                    session, replace_in(link, version=record.version), target, got.warnings
-                )
+                ship_receipt(session, record.link, target, got.warnings)
         if sidecar and digest_beside(target) != record.manifest:
             write_sidecar(target, file.chunks(), got.warnings)
         got.warnings[:0] = warnings

@@ -34,7 +34,6 @@ from integrity.core.registry import (
 )
 from integrity.errors import ReleaseNotFound, TransactionRefused, UsageError
 from integrity.publishing.recording import FINAL_SECONDS
-from integrity.verifier.policy import LATEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +76,10 @@ class Actor:
         """Revoke a release, for good: readers get Revoked from then on. Raises ReleaseNotFound, too."""
         if reason not in REVOCATION_REASONS:
             raise UsageError(f"{reason} is no reason for a revocation")
-        names = (link.publisher, link.package, _version(link))
+        names = (link.publisher, link.package, link.named_version)
 
         def stands() -> bool:
-            release = decode_release(self._word(link, release_slot(*names)))
+            release = decode_release(self._word(release_slot(*names)))
             if release.sequence == 0:
                 raise ReleaseNotFound(f"{link} is not recorded, so it cannot be revoked")
             if release.revocation not in {0, reason}:
@@ -94,13 +93,13 @@ class Actor:
 
     def set_latest(self, link: Link) -> Acted:
         """Make a release the one that its package's link means. Raises ReleaseNotFound, too."""
-        names = (link.publisher, link.package, _version(link))
+        names = (link.publisher, link.package, link.named_version)
 
         def stands() -> bool:
-            release = decode_release(self._word(link, release_slot(*names)))
+            release = decode_release(self._word(release_slot(*names)))
             if release.sequence == 0:
                 raise ReleaseNotFound(f"{link} is not recorded")
-            head = decode_head(self._word(link, head_slot(*names[:2])))
+            head = decode_head(self._word(head_slot(*names[:2])))
             return head.latest == release.sequence
 
         return self._do(stands, "setLatest", names, f"latest {link}")
@@ -115,7 +114,7 @@ class Actor:
         slot = endorsement_slot(self.address, record.manifest)
 
         def stands() -> bool:
-            return decode_endorsement(self._word(link, slot)).kind == (kind or 0)
+            return decode_endorsement(self._word(slot)).kind == (kind or 0)
 
         purpose = f"endorse {self.chain_id} {self.address} {record.manifest.hex()} {kind}"
         if kind is None:
@@ -128,22 +127,20 @@ class Actor:
         """Let an account publish (one package, or all for an empty name) until a Unix time; 0 takes the
         right away.
         """
-        link = Link(self.chain_id, publisher, package or "all")
 
         def stands() -> bool:
             epoch = self.controller(publisher).epoch
             slot = delegate_slot(publisher, epoch, package, delegate)
-            return decode_expiry(self._word(link, slot)) == expiry
+            return decode_expiry(self._word(slot)) == expiry
 
         args = (publisher, package, delegate, expiry)
         return self._do(stands, "setDelegate", args, f"delegate {self.chain_id} {args}")
 
     def offer_control(self, publisher: str, to: str) -> Acted:
         """Offer a publisher to another account, which has to accept."""
-        link = Link(self.chain_id, publisher, "all")
 
         def stands() -> bool:
-            word = self._word(link, pending_slot(publisher))
+            word = self._word(pending_slot(publisher))
             return word[12:] == bytes.fromhex(parse_address(to)[2:])
 
         purpose = f"offer {self.chain_id} {publisher} {to}"
@@ -160,14 +157,13 @@ class Actor:
 
     def controller(self, publisher: str) -> Controller:
         """Who acts for a publisher, at the newest block."""
-        link = Link(self.chain_id, publisher, "all")
-        return decode_controller(self._word(link, publisher_slot(publisher)), publisher)
+        return decode_controller(self._word(publisher_slot(publisher)), publisher)
 
     # --- how -----------------------------------------------------------------------------------
 
-    def _word(self, link: Link, slot: bytes) -> bytes:
+    def _word(self, slot: bytes) -> bytes:
         """At the newest block: what the transaction will find."""
-        (word,) = self.session.view(link, LATEST).words([slot])
+        (word,) = self.session.newest(self.chain_id).words([slot])
         return word
 
     def _do(
@@ -197,9 +193,3 @@ class Actor:
             Block(mined.block_number, mined.block_hash, mined.block_time), mined.gas_used, mined.fee,
             self.wait,
         )  # fmt: skip
-
-
-def _version(link: Link) -> str:
-    if link.version is None:
-        raise UsageError(f"{link} names no version", next="Add it, as @1.0.0.")
-    return link.version

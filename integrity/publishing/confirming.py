@@ -9,7 +9,7 @@ from integrity.client.receipts import ship_receipt
 from integrity.client.resolving import resolve
 from integrity.client.session import Session
 from integrity.core.links import Link
-from integrity.errors import Unfinalized, UsageError
+from integrity.errors import Unfinalized
 from integrity.publishing.recording import FINAL_SECONDS, Recorder
 from integrity.verifier.record import Record
 
@@ -31,9 +31,7 @@ def confirm(
     Raises UsageError for a link without a version, Unfinalized after ``timeout`` seconds or when there is
     no record to wait for, and what resolving raises.
     """
-    if link.version is None:
-        raise UsageError(f"{link} names no version", next="Add it, as @1.0.0.")
-    recorder = Recorder(session, link, link.version)
+    recorder = Recorder(session, link, link.named_version)
     standing = recorder.standing()
     if standing is None or recorder.wait_standing_final(standing.manifest, timeout) is None:
         raise Unfinalized(
@@ -43,5 +41,5 @@ def confirm(
     named = replace(session, publisher=session.publisher or link.publisher)
     confirmed = Confirmed(resolve(named, link))
     if folder is not None:
-        ship_receipt(named, link, folder, confirmed.warnings)
+        ship_receipt(named, confirmed.record.link, folder, confirmed.warnings)
     return confirmed

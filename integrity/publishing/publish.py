@@ -29,7 +29,6 @@ from integrity.ports import Progress, Report, Signer
 from integrity.publishing.keeping import Keeper
 from integrity.publishing.recording import FINAL_SECONDS, Recorder, Standing
 from integrity.store.database import Store
-from integrity.verifier.policy import FINALIZED, LATEST
 
 """How long a publisher waits for finality, in seconds: Ethereum takes 15 minutes when all is well."""
 
@@ -274,7 +273,7 @@ def _record(
         if stands is None:
             raise
         return stands
-    standing = recorder.standing(FINALIZED if wait else LATEST)
+    standing = recorder.standing(final=wait)
     if standing is not None:
         _check_same(standing, result)
     elif wait:
@@ -307,7 +306,7 @@ def _stands(
         if final is None:
             return None
         _check_same(final, result)
-    elif (final := recorder.standing(FINALIZED)) is not None:
+    elif (final := recorder.standing(final=True)) is not None:
         _check_same(final, result)
     event = recorder.event()
     return replace(

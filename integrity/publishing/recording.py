@@ -20,7 +20,7 @@ from integrity.core.registry import (
 )
 from integrity.errors import Unfinalized
 from integrity.ports import ReleasedEvent, Signer
-from integrity.verifier.policy import FINALIZED, LATEST
+from integrity.verifier.policy import FINALIZED
 
 if TYPE_CHECKING:
     from integrity.chain.transactions import Call, Estimate, Mined
@@ -54,13 +54,16 @@ class Recorder:
         self._web3: ChainWriter | None = None
 
     def _head(self) -> Head:
-        view = self._session.view(self._link, LATEST)
+        view = self._session.newest(self._link.chain_id)
         (word,) = view.words([head_slot(self._link.publisher, self._link.package)])
         return decode_head(word)
 
-    def standing(self, tag: str = LATEST) -> Standing | None:
+    def standing(self, *, final: bool = False) -> Standing | None:
         """The version's record at the newest block (or at the finalized one), if there is any."""
-        view = self._session.view(self._link, tag)
+        if final:
+            view = self._session.view(self._link, FINALIZED)
+        else:
+            view = self._session.newest(self._link.chain_id)
         names = (self._link.publisher, self._link.package)
         (word,) = view.words([release_slot(*names, self._version)])
         sequence = decode_release(word).sequence
@@ -71,7 +74,7 @@ class Recorder:
 
     def event(self) -> ReleasedEvent | None:
         """The event of the version, for its transaction; None when the node does not give it."""
-        view = self._session.view(self._link, LATEST)
+        view = self._session.newest(self._link.chain_id)
         events = view.released(self._link.publisher, self._link.package)
         return next((event for event in events if event.version == self._version), None)
 
@@ -121,7 +124,7 @@ class Recorder:
         A transaction of an earlier run that recorded it is then taken out of the journal.
         """
         deadline = time.monotonic() + timeout
-        while (final := self.standing(FINALIZED)) is None:
+        while (final := self.standing(final=True)) is None:
             if self.standing() is None:
                 return None
             if time.monotonic() > deadline:

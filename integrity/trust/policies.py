@@ -26,9 +26,10 @@ def refine(policy: Policy, table: object, what: str) -> Policy:
     for name, value in table.items():
         if name not in _SETTINGS:
             raise UsageError(f"{what} has the unknown setting {name!r}")
-        changes = _SETTINGS[name](value)
+        read, meant = _SETTINGS[name]
+        changes = read(value)
         if changes is None:
-            raise UsageError(f"{what}: {name} = {value!r} is not {_MEANT[name]}")
+            raise UsageError(f"{what}: {name} = {value!r} is not {meant}")
         policy = replace(policy, **changes)
     return policy
 
@@ -67,14 +68,11 @@ def _proofs(value: object) -> Mapping[str, Any] | None:
     return {"unproven": value == "optional"} if value in {"required", "optional"} else None
 
 
-_SETTINGS: dict[str, Callable[[object], Mapping[str, Any] | None]] = {
-    "finality": _finality, "confirmations": _confirmations, "quorum": _quorum, "max_age": _max_age,
-    "proofs": _proofs,
-}  # fmt: skip
-_MEANT = {
-    "finality": '"finalized", "safe" or "latest"',
-    "confirmations": "a number of blocks",
-    "quorum": "a number of nodes",
-    "max_age": 'a time such as "90 min", "2 h" or "1 d"',
-    "proofs": '"required" or "optional"',
+_SETTINGS: dict[str, tuple[Callable[[object], Mapping[str, Any] | None], str]] = {
+    "finality": (_finality, '"finalized", "safe" or "latest"'),
+    "confirmations": (_confirmations, "a number of blocks"),
+    "quorum": (_quorum, "a number of nodes"),
+    "max_age": (_max_age, 'a time such as "90 min", "2 h" or "1 d"'),
+    "proofs": (_proofs, '"required" or "optional"'),
 }
+"""What each setting changes in a policy, and what it has to be."""

@@ -64,6 +64,11 @@ class Record:
     is_proven: bool
 
     @property
+    def link(self) -> Link:
+        """Its link, with its version and without hints."""
+        return Link(self.chain_id, self.publisher, self.package, self.version)
+
+    @property
     def basis(self) -> str:
         """On what it rests, in words."""
         return basis(self.vouched, proven=self.is_proven)

@@ -47,7 +47,6 @@ class ProvenState:
         self.block: Block = header.block
         self.address = address
         self._header = header
-        self._storage_root: bytes | None = None
         self.code_hash = b""
 
     def take(self, proof: StateProof, slots: Sequence[bytes]) -> list[bytes]:
@@ -56,7 +55,7 @@ class ProvenState:
         """
         try:
             account = prove_account(self._header.state_root, self.address, proof.account)
-            self._storage_root, self.code_hash = account.storage_root, account.code_hash
+            self.code_hash = account.code_hash
             return [
                 prove_word(account.storage_root, slot, proof.slots.get(slot, ())) for slot in slots
             ]

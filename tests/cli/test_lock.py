@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,9 @@ def test_a_lock_file_of_another_form_is_malformed(
 
 def test_no_lock_file_is_no_lock(release: Release, reader: User) -> None:
     reader.run("get", *arguments(release, "--from", release.url, "--json")).error("UsageError", 2)
+
+
+def test_a_pipe_is_no_lock_file_and_is_not_waited_for(release: Release, reader: User) -> None:
+    os.mkfifo(reader.place / "integrity.lock")
+    refused = reader.run("get", *arguments(release, "-o", "out", "--json"))
+    assert "not a regular file" in refused.error("UsageError", 2)["message"]
