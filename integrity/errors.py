@@ -18,7 +18,8 @@ class IntegrityError(Exception):
     """Base of all errors raised on purpose.
 
     ``evidence`` is a flat map of what was seen, ``causes`` are the messages of the errors behind
-    this one, one for each source or node that was asked.
+    this one, one for each source or node that was asked. ``step`` is the verifier's step (spec v1,
+    section 6.2) that said no, if it was one.
     """
 
     family: ClassVar[str] = "error"
@@ -38,6 +39,7 @@ class IntegrityError(Exception):
         self.next = self.default_next if next is None else next
         self.evidence: dict[str, Any] = dict(evidence or {})
         self.causes: list[str] = list(causes)
+        self.step: int | None = None
         for line in (*self.causes, self.next):  # for who sees no more than a traceback
             if line:
                 self.add_note(line)
@@ -181,6 +183,20 @@ class Rollback(VerificationError):
     """A package has fewer releases, or an older state, than this home has seen already."""
 
     default_next = "Do not use this node; ask others with --rpc, several of them with a quorum."
+
+
+class DelegateRefused(VerificationError):
+    """The release was published by an account whose releases this home's policy does not take."""
+
+    default_next = (
+        "If the publisher says that this account is theirs, add it to trust.toml's delegates."
+    )
+
+
+class NotEndorsed(VerificationError):
+    """Fewer of the endorsers that the policy names have endorsed the manifest than it asks for."""
+
+    default_next = "Wait for their endorsements, or ask them; the policy stands in trust.toml."
 
 
 class PublisherCompromised(VerificationError):

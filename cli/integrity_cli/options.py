@@ -41,6 +41,9 @@ Checkpoint = Annotated[
         help="A block's hash that you vouch for: read at that block.",
     ),
 ]
+Why = Annotated[
+    bool, typer.Option("--why", help="Tell each step of the verifier, and what it found.")
+]
 Lock = Annotated[
     Path | None,
     typer.Option(

@@ -152,6 +152,7 @@ def error_value(error: IntegrityError) -> dict[str, Any]:
         "next": error.next,
         "causes": error.causes,
         "evidence": error.evidence,
+        "step": error.step,
     }
 
 
@@ -161,7 +162,7 @@ def fail_usage(message: str, *, as_json: bool) -> None:
         emit({
             "error": {
                 "family": "refused", "name": "UsageError", "message": message,
-                "next": "Look at --help.", "causes": [], "evidence": {},
+                "next": "Look at --help.", "causes": [], "evidence": {}, "step": None,
             }
         })  # fmt: skip
     elif message.startswith("Usage:"):

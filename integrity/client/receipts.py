@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from integrity.client.resolving import read_record, resolve
+from integrity.client.resolving import begin, read_record, resolve
 from integrity.client.session import Session
 from integrity.client.viewing import View
 from integrity.core.links import Link
-from integrity.core.registry import Block, head_slot, manifest_slot, release_slot
+from integrity.core.registry import Block, endorsement_slot, head_slot, manifest_slot, release_slot
 from integrity.disk.files import write_whole
 from integrity.disk.sidecars import read_named, sidecar_path
 from integrity.errors import (
@@ -29,27 +30,34 @@ from integrity.verifier.record import Record, check_publisher
 from integrity.verifier.state import CHECKPOINT, SEEN, Vouched
 
 
-def take_receipt(session: Session, link: Link) -> Receipt:
-    """The receipt of a release, or of its package's latest, as of the block that the policy says. Raises
-    what resolving raises; nothing but proofs will do.
+def take_receipt(session: Session, link: Link, endorsers: Sequence[str] = ()) -> Receipt:
+    """The receipt of a release, or of its package's latest, as of the block that the policy says; with the
+    endorsements of the policy's endorsers and of these. Raises what resolving raises; nothing but proofs
+    will do.
     """
     version = link.version or resolve(session, link).version
-    view = session.view(link)
-    return receipt_of(view, link, read_record(session, view, link, version))
+    verifier, view = begin(session, link)
+    record = read_record(session, verifier, view, link, version)
+    return receipt_of(session, view, record, endorsers)
 
 
-def receipt_of(view: View, link: Link, record: Record) -> Receipt:
-    """The receipt of a record that was read in this view. Raises ProofUnavailable and what else proving
-    raises.
+def receipt_of(
+    session: Session, view: View, record: Record, endorsers: Sequence[str] = ()
+) -> Receipt:
+    """The receipt of a record that was read in this view, with what the policy's endorsers and these say
+    of its manifest. Raises ProofUnavailable and what else proving raises.
     """
-    names = (link.publisher, link.package)
+    names = (record.publisher, record.package)
     head, release = head_slot(*names), release_slot(*names, record.version)
     manifest = manifest_slot(*names, record.sequence)
-    _, proof = view.prove([head, release, manifest])
+    asked = (*session.policy(record.chain_id, record.link).endorsers, *endorsers)
+    endorsed = {one: endorsement_slot(one, record.manifest) for one in asked}
+    _, proof = view.prove([head, release, manifest, *endorsed.values()])
     assert view.header is not None, "else nothing would be proven"
     return Receipt(
-        link.chain_id, view.registry.address, link.publisher, link.package, record.version,
+        record.chain_id, view.registry.address, *names, record.version,
         view.header, proof.account, proof.slots[head], proof.slots[release], proof.slots[manifest],
+        {one: proof.slots[slot] for one, slot in endorsed.items()},
     )  # fmt: skip
 
 
@@ -110,8 +118,9 @@ def check_receipt(session: Session, data: bytes, link: Link | None = None) -> Re
     meant = link or receipt.link
     check_publisher(meant, session.named_publisher, session.trusts(meant))
     block = read_header(receipt.header).block
+    policy = session.policy(receipt.chain_id, receipt.link)
     since = session.trust.compromised_since(receipt.chain_id, receipt.publisher)
-    record = check(receipt, session.registry, _vouched(session, receipt, block), since)
+    record = check(receipt, session.registry, _vouched(session, receipt, block), policy, since)
     if link is not None and link.pin not in {None, record.manifest}:
         raise ManifestMismatch(
             "the link pins another manifest than the one that the receipt proves",

@@ -13,6 +13,7 @@ from integrity.core.registry import (
     Head,
     decode_head,
     decode_release,
+    endorsement_slot,
     head_slot,
     manifest_slot,
     release_slot,
@@ -31,30 +32,38 @@ from integrity.errors import (
 from integrity.ports import ReleasedEvent
 from integrity.verifier.record import Record, RecordVerifier, check_publisher, not_recorded
 from integrity.verifier.state import basis
+from integrity.verifier.verdict import Step, Verdict, at_step
 
 _NO_RECORD = (ReleaseNotFound, RecordUnproven)
 _NONE = bytes(32)
 _EVENTS_AT_ONCE = 64
 
 
-def resolve(session: Session, link: Link, *, version_hint: str | None = None) -> Record:
-    """The record of a release, read at one block (steps 1 to 4 of the verifier).
+def resolve(
+    session: Session,
+    link: Link,
+    *,
+    version_hint: str | None = None,
+    steps: list[Step] | None = None,
+) -> Record:
+    """The record of a release, read at one block (steps 1 to 5 of the verifier); ``steps`` gets those that
+    were passed.
 
     Without a version the package's latest is meant; its name is looked for in ``version_hint`` and
     in the registry's events, and the state decides. Raises UnknownPublisher, PublisherMismatch,
     ChainMismatch, RegistryMismatch, ReleaseNotFound, RecordUnproven, Unfinalized, Revoked, ProofInvalid,
-    what vouching for a block raises, or RpcUnavailable.
+    DelegateRefused, NotEndorsed, Rollback, PublisherCompromised, what vouching for a block raises, or
+    RpcUnavailable.
     """
-    check_publisher(link, session.named_publisher, session.trusts(link))
-    view = session.view(link)
+    verifier, view = begin(session, link, steps)
     version = link.version
     if version is None:
         version = version_hint or _latest_version(session, view, link)
     try:
-        record = read_record(session, view, link, version)
+        record = read_record(session, verifier, view, link, version)
     except _NO_RECORD:
         if link.version is None and version_hint:
-            return resolve(session, link)
+            return resolve(session, link, steps=_anew(steps))
         if link.version is None:
             raise _not_latest(link, version) from None
         if _is_waiting(session, link, version):
@@ -64,9 +73,38 @@ def resolve(session: Session, link: Link, *, version_hint: str | None = None) ->
     if link.version is None and record.sequence != record.head.latest:
         # A manifest may call itself by another version's name; the events tell which one is meant.
         if version_hint:
-            return resolve(session, link)
+            return resolve(session, link, steps=_anew(steps))
         raise _not_latest(link, version)
     return record
+
+
+def explain(session: Session, link: Link) -> Verdict:
+    """The same as a verdict with its steps: why a record is believed, or at which step it is not."""
+    steps: list[Step] = []
+    try:
+        resolve(session, link, steps=steps)
+    except IntegrityError as error:
+        return Verdict(tuple(steps), error)
+    return Verdict(tuple(steps))
+
+
+def begin(
+    session: Session, link: Link, steps: list[Step] | None = None
+) -> tuple[RecordVerifier, View]:
+    """Steps 1 and 2 of the verifier: the publisher, and the block to read at. Raises what they do."""
+    policy = session.policy(link.chain_id, link)
+    verifier = RecordVerifier(link, session.registry, policy, steps)
+    verifier.step1_publisher(session.named_publisher, session.trusts(link))
+    with at_step(2):
+        view = session.view(link)
+    verifier.step2_block(view.chain_id, view.block, view.vouched)
+    return verifier, view
+
+
+def _anew(steps: list[Step] | None) -> list[Step] | None:
+    if steps is not None:
+        steps.clear()
+    return steps
 
 
 def still_stands(
@@ -80,8 +118,8 @@ def still_stands(
     place; if no node can be asked any more, that is a warning, as the record was proven once.
     """
     try:
-        view = session.view(link)
-        now = read_record(session, view, link, record.version)
+        verifier, view = begin(session, link)
+        now = read_record(session, verifier, view, link, record.version)
     except _NO_RECORD as error:
         raise _gone(record, kept) from error
     except (RpcUnavailable, NoQuorum, StaleBlock) as error:
@@ -113,24 +151,34 @@ def _not_latest(link: Link, version: str) -> RpcAnswerInvalid:
     )
 
 
-def read_record(session: Session, view: View, link: Link, version: str) -> Record:
-    """Gather the evidence of one release at one block, and have it verified in order."""
-    verifier = RecordVerifier(link, version, view.registry)
-    verifier.step1_publisher(session.named_publisher, session.trusts(link))
-    verifier.step2_block(view.chain_id, view.block, view.vouched)
+def read_record(
+    session: Session, verifier: RecordVerifier, view: View, link: Link, version: str
+) -> Record:
+    """Steps 3 to 5: gather the evidence of one release at one block, and have it verified in order."""
     names = (link.publisher, link.package)
     head, release = view.words([head_slot(*names), release_slot(*names, version)])
     sequence = decode_release(release).sequence
     manifest = _NONE
+    endorsements: dict[str, bytes] = {}
     if sequence:
         (manifest,) = view.words([manifest_slot(*names, sequence)])
+        endorsements = _endorsements(session, view, link, manifest)
     verifier.step3_account(view.code_hash, proven=view.is_proven)
-    record = verifier.step4_record(head, release, manifest)
+    record = verifier.step4_record(version, head, release, manifest, endorsements)
     mark = session.seen.mark(link.chain_id, record.registry, *names)
     since = session.trust.compromised_since(link.chain_id, link.publisher)
-    verifier.step5_rollback(record, mark, since)
+    record = verifier.step5_rollback(record, mark, since)
     session.seen.note(record)
     return record
+
+
+def _endorsements(session: Session, view: View, link: Link, manifest: bytes) -> dict[str, bytes]:
+    """The word of each endorser whom the policy names."""
+    endorsers = session.policy(link.chain_id, link).endorsers
+    if not endorsers:
+        return {}
+    words = view.words([endorsement_slot(one, manifest) for one in endorsers])
+    return dict(zip(endorsers, words, strict=True))
 
 
 def _is_waiting(session: Session, link: Link, version: str) -> bool:

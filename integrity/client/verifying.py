@@ -29,6 +29,7 @@ from integrity.fetch.engine import Fetcher
 from integrity.ports import Progress, Report, Source
 from integrity.verifier.content import manifest_digest
 from integrity.verifier.record import Record
+from integrity.verifier.verdict import Step, completeness_step, manifest_step, pieces_step
 
 VERIFIED, FAILED, UNKNOWN, UNCHANGED = "verified", "failed", "unknown", "unchanged"
 
@@ -37,7 +38,8 @@ VERIFIED, FAILED, UNKNOWN, UNCHANGED = "verified", "failed", "unknown", "unchang
 class Verification:
     """``verdict`` is ``verified``, ``failed`` (there is evidence) or ``unknown`` (something could
     not be read). ``against`` says what it was held against: ``record`` or ``manifest``. ``extra``
-    are files that the release does not have; they are reported and do no harm.
+    are files that the release does not have; they are reported and do no harm. ``steps`` are those of the
+    verifier that were passed; those of a record are missing against a manifest.
     """
 
     verdict: str
@@ -49,6 +51,7 @@ class Verification:
     size: int
     problems: list[Problem] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
+    steps: tuple[Step, ...] = ()
 
 
 def verify(
@@ -103,9 +106,12 @@ def verify(
         verdict = FAILED if any(problem.certain for problem in problems) else UNKNOWN
     elif record is not None and only.is_all:
         session.remembered.keep(path, digest, stats)
+    steps = (*(() if record is None else record.steps), manifest_step(header, digest))
+    if verdict == VERIFIED:
+        steps += (pieces_step(files, size), completeness_step(files, header.files, len(extra)))
     return Verification(
         verdict, "manifest" if record is None else "record", header, digest, record,
-        files, size, problems, extra,
+        files, size, problems, extra, steps,
     )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ from integrity.fetch.tallies import SourceTally
 from integrity.ports import Report, Source
 from integrity.sources.folder import FolderSource
 from integrity.verifier.record import Record
+from integrity.verifier.verdict import Step, completeness_step, manifest_step, pieces_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,16 @@ class Got:
     fetched: int
     sources: Sequence[SourceTally] = ()
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Those of the verifier, all of which were passed."""
+        return (
+            *self.record.steps,
+            manifest_step(self.header, self.record.manifest),
+            pieces_step(self.files, self.size, hashed=self.verdict == VERIFIED),
+            completeness_step(self.files, self.header.files),
+        )
 
 
 def get(
@@ -181,7 +192,11 @@ def _download(
         offered.moved(record.manifest, target)
         warnings = staging.warnings + filled.warnings
         if sidecar and view is not None and record.is_proven:
-            write_receipt(target, receipt_of(view, link, record), warnings)
+            write_receipt(
+                target,
+                receipt_of(session, view, record),
+                warnings,
+            )
     if asked.is_all:
         session.remembered.keep(target, record.manifest, filled.stats)
     return Got(

@@ -10,8 +10,9 @@ import datetime as dt
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeGuard
 
+from integrity.core.registry import ENDORSEMENT_KINDS
 from integrity.errors import UsageError
 from integrity.verifier.policy import FINALIZED, LATEST, SAFE, Policy
 
@@ -68,11 +69,38 @@ def _proofs(value: object) -> Mapping[str, Any] | None:
     return {"unproven": value == "optional"} if value in {"required", "optional"} else None
 
 
+def _endorsements(value: object) -> Mapping[str, Any] | None:
+    return {"endorsements": value} if type(value) is int and 0 <= value <= 100 else None
+
+
+def _endorsers(value: object) -> Mapping[str, Any] | None:
+    return {"endorsers": tuple(value)} if _is_texts(value) else None
+
+
+def _kinds(value: object) -> Mapping[str, Any] | None:
+    numbers = {name: number for number, name in ENDORSEMENT_KINDS.items()}
+    if not value or not _is_texts(value) or not set(value) <= set(numbers):
+        return None
+    return {"endorsement_kinds": tuple(numbers[name] for name in value)}
+
+
+def _delegates(value: object) -> Mapping[str, Any] | None:
+    return {"delegates": tuple(value)} if _is_texts(value) else None
+
+
+def _is_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
 _SETTINGS: dict[str, tuple[Callable[[object], Mapping[str, Any] | None], str]] = {
     "finality": (_finality, '"finalized", "safe" or "latest"'),
     "confirmations": (_confirmations, "a number of blocks"),
     "quorum": (_quorum, "a number of nodes"),
     "max_age": (_max_age, 'a time such as "90 min", "2 h" or "1 d"'),
     "proofs": (_proofs, '"required" or "optional"'),
+    "endorsements": (_endorsements, "a number of endorsers"),
+    "endorsers": (_endorsers, "a list of addresses and aliases"),
+    "endorsement_kinds": (_kinds, f"a list of {', '.join(ENDORSEMENT_KINDS.values())}"),
+    "delegates": (_delegates, "a list of addresses and aliases"),
 }
 """What each setting changes in a policy, and what it has to be."""

@@ -6,8 +6,8 @@ A record proves who says something, never that they should be believed; that is 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from integrity.core.links import ALIAS
@@ -139,7 +139,39 @@ class TrustStore:
             for name, table in packages.items():
                 refined = refine(policy, table, f"{what}.packages.{name}]")
                 policy = refined if name == package else policy
-        return policy
+        return self._with_addresses(policy, chain_id)
+
+    def _with_addresses(self, policy: Policy, chain_id: int) -> Policy:
+        """The policy with the addresses of the accounts that it names by their aliases."""
+        endorsers = self._addresses(policy.endorsers, chain_id)
+        if policy.endorsements > len(endorsers):
+            raise UsageError(
+                f"{self._path}: a policy asks for {policy.endorsements} endorsements, and names "
+                f"{len(endorsers)} endorsers"
+            )
+        delegates = policy.delegates
+        if delegates is not None:
+            delegates = self._addresses(delegates, chain_id)
+        return replace(policy, endorsers=endorsers, delegates=delegates)
+
+    def _addresses(self, names: Sequence[str], chain_id: int) -> tuple[str, ...]:
+        """Each address once; an alias counts for the account that it means on this chain."""
+        found: dict[str, None] = {}
+        for name in names:
+            if not _ALIAS.fullmatch(name):
+                try:
+                    found[parse_address(name)] = None
+                except AddressMalformed as error:
+                    raise UsageError(f"{self._path}: a policy names {error.message}") from error
+                continue
+            entry = self.find(name)
+            if entry.chain_id != chain_id:
+                raise UsageError(
+                    f"{self._path}: a policy for chain {chain_id} names {name!r}, which is an account of "
+                    f"chain {entry.chain_id}"
+                )
+            found[entry.publisher] = None
+        return tuple(found)
 
     def add(self, entry: TrustedPublisher) -> None:
         """Add an entry; an alias that means somebody else already is refused (UsageError)."""

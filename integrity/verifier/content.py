@@ -14,6 +14,7 @@ from integrity.errors import (
     ManifestMismatch,
     WrongRelease,
 )
+from integrity.verifier.verdict import at_step
 
 Chunks = Callable[[], Iterable[bytes]]
 """Gives the manifest's bytes from the start, as often as it is called."""
@@ -27,6 +28,7 @@ def manifest_digest(chunks: Chunks) -> bytes:
     return digest.finish()
 
 
+@at_step(6)
 def step6_manifest(
     chunks: Chunks,
     expected: bytes,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from integrity.core.registry import ENDORSEMENT_KINDS
+
 FINALIZED, SAFE, LATEST = "finalized", "safe", "latest"
 
 
@@ -13,6 +15,10 @@ class Policy:
     below the latest. ``quorum`` nodes must agree on its hash, unless it is the ``checkpoint``, a block's
     hash of 32 bytes. It may be ``max_age`` seconds old. ``unproven`` allows a node that cannot prove its
     state to be believed all the same, which the verdict says.
+
+    Of a release: ``endorsements`` of the ``endorsers`` (addresses, of which the publisher's own does not
+    count) must have endorsed its manifest as one of the ``endorsement_kinds``. It must have been published
+    by the publisher's own account or one of the ``delegates``; None allows whomever the registry let.
     """
 
     finality: str = FINALIZED
@@ -21,3 +27,7 @@ class Policy:
     checkpoint: bytes | None = None
     max_age: float | None = None
     unproven: bool = False
+    endorsements: int = 0
+    endorsers: tuple[str, ...] = ()
+    endorsement_kinds: tuple[int, ...] = tuple(ENDORSEMENT_KINDS)
+    delegates: tuple[str, ...] | None = None

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from integrity.core.links import CHAIN_ID_LIMIT, Link
@@ -19,11 +19,13 @@ from integrity.core.nesting import is_nested_deeper
 from integrity.core.registry import (
     StateProof,
     decode_release,
+    endorsement_slot,
     head_slot,
     manifest_slot,
     release_slot,
 )
 from integrity.errors import FormatError, LimitExceeded, NonCanonical, ProofInvalid
+from integrity.verifier.policy import Policy
 from integrity.verifier.proofs import read_header
 from integrity.verifier.record import Record, RecordVerifier, Registry
 from integrity.verifier.state import ProvenState, Vouched
@@ -34,6 +36,7 @@ RECEIPT_LIMIT = 1 << 20
 """Bytes of a receipt: its four proofs have at most 65 nodes of 0.8 KB each, twice that in hex."""
 
 _NODES = 65
+_ENDORSERS = 64
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 _PROOFS = ("account", "head", "manifest", "release")
 _NAMES = ("package", "publisher", "registry", "version")
@@ -42,7 +45,9 @@ _KEYS = frozenset(("chain", "format", "header", *_PROOFS, *_NAMES))
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What is claimed, and its proofs: the block's header as RLP, and trie nodes from the root down."""
+    """What is claimed, and its proofs: the block's header as RLP, and trie nodes from the root down.
+    ``endorsements`` has those of each endorser's word, whether there is an endorsement or not.
+    """
 
     chain_id: int
     registry: str
@@ -54,6 +59,7 @@ class Receipt:
     head: tuple[bytes, ...]
     release: tuple[bytes, ...]
     manifest: tuple[bytes, ...]
+    endorsements: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
 
     @property
     def link(self) -> Link:
@@ -70,6 +76,10 @@ def encode(receipt: Receipt) -> bytes:
     """Its one canonical form: sorted keys, no spaces, hex in lower case, an LF at the end."""
     value: dict[str, Any] = {name: getattr(receipt, name) for name in _NAMES}
     value |= {name: [node.hex() for node in getattr(receipt, name)] for name in _PROOFS}
+    if receipt.endorsements:
+        value["endorsements"] = {
+            one: [node.hex() for node in nodes] for one, nodes in receipt.endorsements.items()
+        }
     value |= {"chain": receipt.chain_id, "format": FORMAT, "header": receipt.header.hex()}
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
@@ -80,7 +90,7 @@ def decode(data: bytes) -> Receipt:
     """
     if len(data) > RECEIPT_LIMIT:
         raise LimitExceeded(f"a receipt of more than {RECEIPT_LIMIT} bytes")
-    if is_nested_deeper(data, 2):
+    if is_nested_deeper(data, 3):
         raise FormatError("a receipt with lists in its lists")
     try:
         value = json.loads(data)
@@ -88,8 +98,8 @@ def decode(data: bytes) -> Receipt:
         raise FormatError("a receipt that is no JSON") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise FormatError(f"not a receipt of the format {FORMAT}")
-    if set(value) != _KEYS:
-        odd = min(set(value) ^ _KEYS)
+    if set(value) - {"endorsements"} != _KEYS:
+        odd = min((set(value) - {"endorsements"}) ^ _KEYS)
         raise FormatError(f"a receipt {'with' if odd in value else 'without'} {odd[:40]!r}")
     chain = value["chain"]
     if type(chain) is not int or not 0 < chain <= CHAIN_ID_LIMIT:
@@ -101,8 +111,9 @@ def decode(data: bytes) -> Receipt:
         names[name] = parse_address(names[name])
     receipt = Receipt(
         chain, names["registry"], names["publisher"], names["package"], names["version"],
-        _bytes(value["header"], "header"), *(_nodes(value[n], n) for n in ("account", "head")),
-        *(_nodes(value[n], n) for n in ("release", "manifest")),
+        _bytes(value["header"], "header"),
+        endorsements=_endorsements(value.get("endorsements", {})),
+        **{name: _nodes(value[name], name) for name in _PROOFS},
     )  # fmt: skip
     if encode(receipt) != data:
         raise NonCanonical("a receipt that is not written in its canonical form")
@@ -110,15 +121,20 @@ def decode(data: bytes) -> Receipt:
 
 
 def check(
-    receipt: Receipt, registry: Registry, vouched: Vouched, compromised_since: int | None = None
+    receipt: Receipt,
+    registry: Registry,
+    vouched: Vouched,
+    policy: Policy = Policy(),  # noqa: B008 - it never changes
+    compromised_since: int | None = None,
 ) -> Record:
     """Steps 2 to 5 of the verifier; ``vouched`` is who vouches for its block. What was seen later is not
-    held against it: a receipt says of which block it is. Raises RegistryMismatch, ProofInvalid,
-    ReleaseNotFound, Revoked or PublisherCompromised.
+    held against it: a receipt says of which block it is. Of the policy counts what it asks of a release.
+    Raises RegistryMismatch, ProofInvalid, ReleaseNotFound, Revoked, DelegateRefused, NotEndorsed,
+    RecordUnproven when it does not say of an endorser, or PublisherCompromised.
     """
     link = receipt.link
     header = read_header(receipt.header)
-    verifier = RecordVerifier(link, receipt.version, registry)
+    verifier = RecordVerifier(link, registry, policy)
     verifier.step1_publisher(link.publisher, False)
     verifier.step2_block(receipt.chain_id, header.block, vouched)
     if receipt.registry != registry.address:
@@ -132,12 +148,26 @@ def check(
     first = {slots[0]: receipt.head, slots[1]: receipt.release}
     head, release = state.take(StateProof(receipt.account, first), slots)
     manifest, sequence = bytes(32), decode_release(release).sequence
+    endorsements: dict[str, bytes] = {}
     if sequence:
         slot = manifest_slot(*names, sequence)
         (manifest,) = state.take(StateProof(receipt.account, {slot: receipt.manifest}), [slot])
+        for endorser, nodes in receipt.endorsements.items():
+            slot = endorsement_slot(endorser, manifest)
+            (endorsements[endorser],) = state.take(
+                StateProof(receipt.account, {slot: nodes}), [slot]
+            )
     verifier.step3_account(state.code_hash, proven=True)
-    record = verifier.step4_record(head, release, manifest)
+    record = verifier.step4_record(receipt.version, head, release, manifest, endorsements)
     return verifier.step5_rollback(record, None, compromised_since)
+
+
+def _endorsements(value: object) -> dict[str, tuple[bytes, ...]]:
+    if not isinstance(value, dict) or len(value) > _ENDORSERS:
+        raise FormatError(
+            f"a receipt whose endorsements are no object of at most {_ENDORSERS} names"
+        )
+    return {parse_address(one): _nodes(nodes, "endorsements") for one, nodes in value.items()}
 
 
 def _text(value: object, name: str) -> str:

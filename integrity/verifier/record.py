@@ -6,7 +6,10 @@ Evidence is taken in that order only. That the words of step 4 are those of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from integrity.core.links import Link
 from integrity.core.registry import (
@@ -14,12 +17,15 @@ from integrity.core.registry import (
     Block,
     Head,
     ReleaseSlot,
+    decode_endorsement,
     decode_head,
     decode_release,
 )
 from integrity.errors import (
     ChainMismatch,
+    DelegateRefused,
     ManifestMismatch,
+    NotEndorsed,
     PublisherCompromised,
     PublisherMismatch,
     RecordUnproven,
@@ -31,8 +37,10 @@ from integrity.errors import (
     StaleBlock,
     UnknownPublisher,
 )
+from integrity.verifier.policy import Policy
 from integrity.verifier.proofs import EMPTY_CODE
 from integrity.verifier.state import CHECKPOINT, ONE_NODE, Vouched, basis
+from integrity.verifier.verdict import Step, at_step
 
 _NO_MANIFEST = bytes(32)
 
@@ -47,7 +55,9 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A release as the registry has it. ``published_at`` is Unix seconds, ``by`` who sent it."""
+    """A release as the registry has it. ``published_at`` is Unix seconds, ``by`` who sent it.
+    ``endorsed_by`` are those of the endorsers that were asked about; ``steps`` say how it was verified.
+    """
 
     chain_id: int
     publisher: str
@@ -62,6 +72,8 @@ class Record:
     registry: str
     vouched: Vouched
     is_proven: bool
+    endorsed_by: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def link(self) -> Link:
@@ -88,68 +100,115 @@ class Mark:
 
 
 class RecordVerifier:
-    """One release; each step takes its own evidence, raises, or lets the next one be called.
+    """One release; each step takes its own evidence, raises, or lets the next one be called. ``steps``
+    gets those that were passed.
 
     A step called out of order, or after one that raised, is a mistake in the program: RuntimeError.
     """
 
-    def __init__(self, link: Link, version: str, registry: Registry) -> None:
+    def __init__(
+        self,
+        link: Link,
+        registry: Registry,
+        policy: Policy = Policy(),  # noqa: B008 - it never changes
+        steps: list[Step] | None = None,
+    ) -> None:
         self._link = link
-        self._version = version
         self._registry = registry
-        self._done = 0
+        self._policy = policy
+        self._steps = [] if steps is None else steps
+        self._next = 1
         self._block: Block | None = None
         self._vouched = Vouched(ONE_NODE)
         self._is_proven = False
 
-    def _begin(self, step: int) -> None:
-        if self._done != step - 1:
-            raise RuntimeError(f"step {step} of the verifier was called after step {self._done}")
+    @contextmanager
+    def _step(self, number: int) -> Iterator[None]:
+        if self._next != number:
+            raise RuntimeError(f"step {number} of the verifier was called out of order")
+        self._next = 0  # none, if it raises
+        with at_step(number):
+            yield
+        self._next = number + 1
+
+    def _found(self, number: int, what: str, **evidence: Any) -> None:
+        self._steps.append(Step(number, what, evidence))
 
     def step1_publisher(self, named: str | None, trusted: bool) -> None:
         """1. Who: ``named`` is the publisher the person named for this call, if they did."""
-        self._begin(1)
-        check_publisher(self._link, named, trusted)
-        self._done = 1
+        with self._step(1):
+            check_publisher(self._link, named, trusted)
+            how = "was named for this call" if named is not None else "is trusted in this home"
+            publisher = self._link.publisher
+            self._found(
+                1, f"the publisher {publisher} {how}", publisher=publisher, named=bool(named)
+            )
 
     def step2_block(self, chain_id: int, block: Block, vouched: Vouched) -> None:
         """2. Header: it is one of the link's chain, this is the block to read at, and who says so."""
-        self._begin(2)
-        check_chain(self._link.chain_id, chain_id)
-        self._block, self._vouched = block, vouched
-        self._done = 2
+        with self._step(2):
+            check_chain(self._link.chain_id, chain_id)
+            self._block, self._vouched = block, vouched
+            self._found(
+                2, f"block {block.number} of chain {chain_id}, 0x{block.hash.hex()}: {vouched.words}",
+                chain_id=chain_id, block=block.number, block_hash=block.hash.hex(),
+                timestamp=block.timestamp, vouched=vouched.how, nodes=list(vouched.nodes),
+                dissent=[f"{name}: 0x{found.hex()}" for name, found in vouched.dissent],
+            )  # fmt: skip
 
     def step3_account(self, code_hash: bytes, *, proven: bool) -> None:
         """3. Account: the registry's own code stands at the registry's address."""
-        self._begin(3)
-        check_code(self._registry, self._link.chain_id, code_hash)
-        self._is_proven = proven
-        self._done = 3
-
-    def step4_record(self, head_word: bytes, release_word: bytes, manifest_word: bytes) -> Record:
-        """4. Storage: head, release and manifest digest agree, the release is not revoked, and the
-        link's pin holds. ``manifest_word`` is that of the sequence the release's word gives.
-        """
-        self._begin(4)
-        assert self._block is not None
-        head, release = decode_head(head_word), decode_release(release_word)
-        name = f"{self._link.package}@{self._version} of {self._link.publisher}"
-        if release.sequence == 0:
-            raise not_recorded(
-                f"no record of {name} on chain {self._link.chain_id}",
-                self._block, self._vouched, proven=self._is_proven,
+        with self._step(3):
+            check_code(self._registry, self._link.chain_id, code_hash)
+            self._is_proven = proven
+            address = self._registry.address
+            self._found(
+                3, f"the registry's own code stands at {address}: {_how(proven)}",
+                registry=address, code_hash=code_hash.hex(), proven=proven,
             )  # fmt: skip
-        consistent = release.sequence <= head.count and head.latest <= head.count
-        if not consistent or manifest_word == _NO_MANIFEST:
-            raise RpcAnswerInvalid(f"what the chain is said to have of {name} contradicts itself")
-        self._check_revocation(name, release)
-        self._check_pin(name, manifest_word)
-        self._done = 4
+
+    def step4_record(
+        self,
+        version: str,
+        head_word: bytes,
+        release_word: bytes,
+        manifest_word: bytes,
+        endorsements: Mapping[str, bytes] | None = None,
+    ) -> Record:
+        """4. Storage: head, release and manifest digest agree, the release is not revoked, the link's pin
+        holds, and what the policy asks of a release is there. ``manifest_word`` is that of the sequence the
+        release's word gives, ``endorsements`` the word of each endorser that was asked about.
+        """
+        with self._step(4):
+            assert self._block is not None
+            head, release = decode_head(head_word), decode_release(release_word)
+            name = f"{self._link.package}@{version} of {self._link.publisher}"
+            if release.sequence == 0:
+                raise not_recorded(
+                    f"no record of {name} on chain {self._link.chain_id}",
+                    self._block, self._vouched, proven=self._is_proven,
+                )  # fmt: skip
+            consistent = release.sequence <= head.count and head.latest <= head.count
+            if not consistent or manifest_word == _NO_MANIFEST:
+                raise RpcAnswerInvalid(
+                    f"what the chain is said to have of {name} contradicts itself"
+                )
+            self._check_revocation(name, release)
+            self._check_pin(name, manifest_word)
+            self._check_delegate(name, release)
+            endorsed = self._check_endorsements(name, endorsements or {})
+            self._found(
+                4, f"release {release.sequence} of {head.count} has the manifest {manifest_word.hex()} and "
+                f"is not revoked{_endorsed(endorsed)}: {_how(self._is_proven)}",
+                sequence=release.sequence, releases=head.count, latest=head.latest,
+                updated_at=head.updated_at, manifest=manifest_word.hex(), published_at=release.published_at,
+                by=release.by, endorsed_by=list(endorsed), proven=self._is_proven,
+            )  # fmt: skip
         return Record(
             self._link.chain_id,
             self._link.publisher,
             self._link.package,
-            self._version,
+            version,
             manifest_word,
             release.sequence,
             head,
@@ -159,6 +218,7 @@ class RecordVerifier:
             self._registry.address,
             self._vouched,
             self._is_proven,
+            endorsed,
         )
 
     def step5_rollback(
@@ -167,17 +227,24 @@ class RecordVerifier:
         """5. Rollback: the package is no less than this reader has seen of it, and the release is not of
         a time at which its publisher's key was in other hands (Unix seconds).
         """
-        self._begin(5)
-        if mark is not None and record.vouched.how != CHECKPOINT:
-            check_mark(record, mark)
-        if compromised_since is not None and record.published_at >= compromised_since:
-            raise PublisherCompromised(
-                f"{record.package}@{record.version} was published at {record.published_at}, and this "
-                f"home takes its publisher for compromised since {compromised_since}",
-                evidence={"published_at": record.published_at, "since": compromised_since},
-            )
-        self._done = 5
-        return record
+        with self._step(5):
+            what = "nothing was seen of the package before"
+            if mark is not None and record.vouched.how == CHECKPOINT:
+                what = "what was seen later does not count against a checkpoint"
+            elif mark is not None:
+                check_mark(record, mark)
+                what = f"the package is no less than it was at block {mark.block}"
+            if compromised_since is not None and record.published_at >= compromised_since:
+                raise PublisherCompromised(
+                    f"{record.package}@{record.version} was published at {record.published_at}, and this "
+                    f"home takes its publisher for compromised since {compromised_since}",
+                    evidence={"published_at": record.published_at, "since": compromised_since},
+                )
+            self._found(
+                5, what, seen_count=mark and mark.count, seen_updated_at=mark and mark.updated_at,
+                seen_block=mark and mark.block, compromised_since=compromised_since,
+            )  # fmt: skip
+        return replace(record, steps=tuple(self._steps))
 
     def _check_revocation(self, name: str, release: ReleaseSlot) -> None:
         if release.revocation:
@@ -195,6 +262,43 @@ class RecordVerifier:
                 evidence={"expected": pin.hex(), "actual": manifest.hex()},
                 next="Ask whoever sent the link which one is meant; do not drop the pin unasked.",
             )
+
+    def _check_delegate(self, name: str, release: ReleaseSlot) -> None:
+        allowed = self._policy.delegates
+        if allowed is not None and release.by not in {self._link.publisher, *allowed}:
+            raise DelegateRefused(
+                f"{name} was published by {release.by}, which is not among the accounts whose releases of it "
+                "this home takes",
+                evidence={"by": release.by, "allowed": [self._link.publisher, *allowed]},
+            )
+
+    def _check_endorsements(self, name: str, words: Mapping[str, bytes]) -> tuple[str, ...]:
+        """Who of the policy's endorsers has endorsed it."""
+        kinds, needed = self._policy.endorsement_kinds, self._policy.endorsements
+        asked = [one for one in self._policy.endorsers if one != self._link.publisher]
+        endorsed = tuple(
+            one for one in asked if one in words and decode_endorsement(words[one]).kind in kinds
+        )
+        if len(endorsed) >= needed:
+            return endorsed
+        missing = [one for one in asked if one not in endorsed]
+        unknown = [one for one in asked if one not in words or not self._is_proven]
+        error = NotEndorsed if len(endorsed) + len(unknown) < needed else RecordUnproven
+        raise error(
+            f"{len(endorsed)} of the policy's endorsers have endorsed {name}, and {needed} have to",
+            evidence={
+                "needed": needed, "endorsed_by": list(endorsed), "missing": missing,
+                "unknown": [one for one in missing if one in unknown],
+            },
+        )  # fmt: skip
+
+
+def _how(proven: bool) -> str:
+    return "proven" if proven else "not proven"
+
+
+def _endorsed(by: tuple[str, ...]) -> str:
+    return f", and is endorsed by {', '.join(by)}" if by else ""
 
 
 def check_mark(record: Record, mark: Mark) -> None:

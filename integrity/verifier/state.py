@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from integrity.core.registry import Block, StateProof
 from integrity.errors import ProofInvalid
 from integrity.verifier.proofs import BlockHeader, prove_account, prove_word
+from integrity.verifier.verdict import at_step
 
 CHECKPOINT, QUORUM, SEEN, ONE_NODE = "checkpoint", "quorum", "seen before", "one rpc"
 
@@ -27,17 +28,32 @@ class Vouched:
     dissent: tuple[tuple[str, bytes], ...] = ()
 
     @property
+    def who(self) -> str:
+        """In few words."""
+        return f"{len(self.nodes)} of {self.asked} rpcs" if self.how == QUORUM else self.how
+
+    @property
+    def words(self) -> str:
+        """The same in a sentence, with names."""
+        if self.how == CHECKPOINT:
+            return "the hash is the checkpoint's"
+        if self.how == SEEN:
+            return "it was vouched for in this home before"
+        told = f"{', '.join(self.nodes) or 'a node'} alone says so"
+        if self.how == QUORUM:
+            told = f"{self.who} agree ({', '.join(self.nodes)})"
+        odd = "".join(f"; {name} has 0x{found.hex()}" for name, found in self.dissent)
+        return told + odd
+
+    @property
     def is_strong(self) -> bool:
         """Whether it is more than a single node's word."""
         return self.how != ONE_NODE
 
 
 def basis(vouched: Vouched, *, proven: bool) -> str:
-    """On what a verdict rests, in words."""
-    who = vouched.how
-    if who == QUORUM:
-        who = f"{len(vouched.nodes)} of {vouched.asked} rpcs"
-    return f"{who}, {'proven' if proven else 'unproven'}"
+    """On what a verdict rests, in few words."""
+    return f"{vouched.who}, {'proven' if proven else 'unproven'}"
 
 
 class ProvenState:
@@ -54,11 +70,12 @@ class ProvenState:
         Raises ProofInvalid, with what was asked for as its evidence.
         """
         try:
-            account = prove_account(self._header.state_root, self.address, proof.account)
+            with at_step(3):
+                account = prove_account(self._header.state_root, self.address, proof.account)
             self.code_hash = account.code_hash
-            return [
-                prove_word(account.storage_root, slot, proof.slots.get(slot, ())) for slot in slots
-            ]
+            root = account.storage_root
+            with at_step(4):
+                return [prove_word(root, slot, proof.slots.get(slot, ())) for slot in slots]
         except ProofInvalid as error:
             error.evidence.update(
                 address=self.address, block=self.block.number, block_hash=self.block.hash.hex()

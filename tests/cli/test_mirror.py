@@ -41,7 +41,7 @@ def told(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     line = process.stdout.readline()
     assert line, process.stderr and process.stderr.read()
     value = json.loads(line)
-    check(value, FIELDS, "error.evidence")
+    check(value, FIELDS)
     return dict(value)
 
 

@@ -82,21 +82,21 @@ def test_words_of_storage_give_one_verdict(case: Case) -> None:
     pin = None if case["pin"] is None else bytes.fromhex(case["pin"])
     link = Link(31337, ADDRESS, "tool", "1.2.0", pin=pin)
     registered = Registry(ADDRESS, keccak256(b"code"))
-    verifier = RecordVerifier(link, "1.2.0", registered)
+    verifier = RecordVerifier(link, registered)
     verifier.step1_publisher(None, trusted=True)
     verifier.step2_block(31337, Block(7, bytes(32), 1_700_000_000), Vouched(ONE_NODE))
     verifier.step3_account(keccak256(b"code"), proven=True)
     words = (case["head"]["word"], case["release"]["word"], case["manifest"])
     head, release, manifest = (bytes.fromhex(word[2:]) for word in words)
     if case["verdict"] is None:
-        record = verifier.step4_record(head, release, manifest)
+        record = verifier.step4_record("1.2.0", head, release, manifest)
         assert record.manifest == manifest
         assert record.sequence == case["release"]["sequence"]
         assert record.is_latest == (case["head"]["latest"] == record.sequence)
         assert record.by.lower() == case["release"]["by"]
         return
     with pytest.raises(IntegrityError) as caught:
-        verifier.step4_record(head, release, manifest)
+        verifier.step4_record("1.2.0", head, release, manifest)
     assert caught.value.name == case["verdict"]
 
 

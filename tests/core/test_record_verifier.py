@@ -16,9 +16,11 @@ from integrity.core.reading import ManifestDigest
 from integrity.core.registry import Block, Head
 from integrity.errors import (
     ChainMismatch,
+    DelegateRefused,
     IntegrityError,
     ManifestInvalid,
     ManifestMismatch,
+    NotEndorsed,
     PublisherCompromised,
     PublisherMismatch,
     RecordUnproven,
@@ -32,8 +34,10 @@ from integrity.errors import (
     WrongRelease,
 )
 from integrity.verifier.content import manifest_digest, step6_manifest, step7_piece
+from integrity.verifier.policy import Policy
 from integrity.verifier.record import Mark, Record, RecordVerifier, Registry
 from integrity.verifier.state import CHECKPOINT, ONE_NODE, QUORUM, Vouched
+from integrity.verifier.verdict import Step, Verdict
 
 from .releases import PUBLISHER, MemoryScratch, header_of, manifest_of, simple
 
@@ -71,7 +75,7 @@ def through(verifier: RecordVerifier, steps: int) -> RecordVerifier:
         lambda: verifier.step1_publisher(None, trusted=True),
         lambda: verifier.step2_block(31337, BLOCK, VOUCHED),
         lambda: verifier.step3_account(CODE_HASH, proven=True),
-        lambda: verifier.step4_record(head(), release(), DIGEST),
+        lambda: verifier.step4_record("1.2.0", head(), release(), DIGEST),
         lambda: verifier.step5_rollback(RECORD, None, None),
     ]
     for call in calls[:steps]:
@@ -80,11 +84,11 @@ def through(verifier: RecordVerifier, steps: int) -> RecordVerifier:
 
 
 def verifier_of(link: Link | None = None) -> RecordVerifier:
-    return RecordVerifier(link or link_of(), "1.2.0", REGISTRY)
+    return RecordVerifier(link or link_of(), REGISTRY)
 
 
 def test_good_evidence_gives_a_record_that_says_on_what_it_rests() -> None:
-    record = through(verifier_of(), 3).step4_record(head(), release(), DIGEST)
+    record = through(verifier_of(), 3).step4_record("1.2.0", head(), release(), DIGEST)
     assert record == Record(
         chain_id=31337,
         publisher=PUBLISHER,
@@ -111,7 +115,7 @@ STEPS: dict[int, Callable[[RecordVerifier], Any]] = {
     1: lambda v: v.step1_publisher(None, trusted=True),
     2: lambda v: v.step2_block(31337, BLOCK, VOUCHED),
     3: lambda v: v.step3_account(CODE_HASH, proven=True),
-    4: lambda v: v.step4_record(head(), release(), DIGEST),
+    4: lambda v: v.step4_record("1.2.0", head(), release(), DIGEST),
     5: lambda v: v.step5_rollback(RECORD, None, None),
 }
 
@@ -132,7 +136,7 @@ REFUSALS: dict[int, tuple[Callable[[RecordVerifier], Any], type[IntegrityError]]
     1: (lambda v: v.step1_publisher(None, trusted=False), UnknownPublisher),
     2: (lambda v: v.step2_block(1, BLOCK, VOUCHED), ChainMismatch),
     3: (lambda v: v.step3_account(keccak256(b""), proven=True), RegistryMismatch),
-    4: (lambda v: v.step4_record(head(), release(revocation=1), DIGEST), Revoked),
+    4: (lambda v: v.step4_record("1.2.0", head(), release(revocation=1), DIGEST), Revoked),
 }
 
 
@@ -213,40 +217,40 @@ def test_step_4_words_that_make_no_record(
     words: tuple[bytes, bytes, bytes], error: type[IntegrityError]
 ) -> None:
     with pytest.raises(IntegrityError) as caught:
-        through(verifier_of(), 3).step4_record(*words)
+        through(verifier_of(), 3).step4_record("1.2.0", *words)
     assert type(caught.value) is error
 
 
 @pytest.mark.parametrize(("code", "reason"), [(1, "unspecified"), (2, "compromised"), (9, "9")])
 def test_step_4_a_revocation_says_why(code: int, reason: str) -> None:
     with pytest.raises(Revoked) as caught:
-        through(verifier_of(), 3).step4_record(head(), release(revocation=code), DIGEST)
+        through(verifier_of(), 3).step4_record("1.2.0", head(), release(revocation=code), DIGEST)
     assert caught.value.evidence == {"reason": reason, "code": code}
 
 
 def test_step_4_a_pin_holds() -> None:
     pinned = link_of(pin="#" + DIGEST.hex())
-    record = through(verifier_of(pinned), 3).step4_record(head(), release(), DIGEST)
+    record = through(verifier_of(pinned), 3).step4_record("1.2.0", head(), release(), DIGEST)
     assert record.manifest == DIGEST
     with pytest.raises(ManifestMismatch) as caught:
-        through(verifier_of(pinned), 3).step4_record(head(), release(), b"\x01" * 32)
+        through(verifier_of(pinned), 3).step4_record("1.2.0", head(), release(), b"\x01" * 32)
     assert caught.value.evidence == {"expected": DIGEST.hex(), "actual": (b"\x01" * 32).hex()}
 
 
 def test_step_4_an_older_release_is_no_latest() -> None:
-    record = through(verifier_of(), 3).step4_record(head(latest=3), release(), DIGEST)
+    record = through(verifier_of(), 3).step4_record("1.2.0", head(latest=3), release(), DIGEST)
     assert not record.is_latest
 
 
 def test_step_4_an_absence_is_an_answer_only_if_it_is_proven() -> None:
     with pytest.raises(ReleaseNotFound) as proven:
-        through(verifier_of(), 3).step4_record(head(), release(0), DIGEST)
+        through(verifier_of(), 3).step4_record("1.2.0", head(), release(0), DIGEST)
     assert proven.value.exit_code == 4
     assert proven.value.evidence["block"] == BLOCK.number
     verifier = through(verifier_of(), 2)
     verifier.step3_account(CODE_HASH, proven=False)
     with pytest.raises(RecordUnproven) as told:
-        verifier.step4_record(head(), release(0), DIGEST)
+        verifier.step4_record("1.2.0", head(), release(0), DIGEST)
     assert told.value.exit_code == 3
 
 
@@ -370,3 +374,102 @@ def test_step_7_a_piece_has_its_digest_or_says_which_it_has() -> None:
     assert step7_piece(memoryview(b"piece"), expected) is None
     for other in (b"Piece", b"piece\0", b"piec", b""):
         assert step7_piece(memoryview(other), expected) == hashlib.sha256(other).digest()
+
+
+# --- what a policy asks of a release -------------------------------------------------------------
+
+AUDITOR, SCANNER = "0x" + "11" * 20, "0x" + "22" * 20
+NOTHING = bytes(32)
+
+
+def endorsed(kind: int = 1) -> bytes:
+    return (1_700_000_000 | kind << 40).to_bytes(32, "big")
+
+
+def under(
+    policy: Policy, words: dict[str, bytes] | None = None, by: str = OTHER, *, proven: bool = True
+) -> Record:
+    verifier = RecordVerifier(link_of(), REGISTRY, policy)
+    verifier.step1_publisher(None, trusted=True)
+    verifier.step2_block(31337, BLOCK, VOUCHED)
+    verifier.step3_account(CODE_HASH, proven=proven)
+    return verifier.step4_record("1.2.0", head(), release(by=by), DIGEST, words)
+
+
+def test_as_many_endorsements_as_the_policy_asks_for_have_to_be_there() -> None:
+    policy = Policy(endorsements=1, endorsers=(AUDITOR, SCANNER))
+    words = {AUDITOR: NOTHING, SCANNER: endorsed()}
+    assert under(policy, words).endorsed_by == (SCANNER,)
+    with pytest.raises(NotEndorsed) as caught:
+        under(replace(policy, endorsements=2), words)
+    assert caught.value.evidence["missing"] == [AUDITOR]
+    assert caught.value.step == 4
+
+
+def test_an_endorsement_of_another_kind_does_not_count() -> None:
+    policy = Policy(endorsements=1, endorsers=(AUDITOR,), endorsement_kinds=(2,))
+    with pytest.raises(NotEndorsed):
+        under(policy, {AUDITOR: endorsed(kind=3)})
+    assert under(policy, {AUDITOR: endorsed(kind=2)}).endorsed_by == (AUDITOR,)
+
+
+def test_a_publisher_does_not_endorse_its_own() -> None:
+    policy = Policy(endorsements=1, endorsers=(PUBLISHER,))
+    with pytest.raises(NotEndorsed):
+        under(policy, {PUBLISHER: endorsed()})
+
+
+def test_an_endorsement_that_is_absent_without_proof_is_not_known() -> None:
+    policy = Policy(endorsements=1, endorsers=(AUDITOR,))
+    with pytest.raises(RecordUnproven):
+        under(policy, {AUDITOR: NOTHING}, proven=False)
+    with pytest.raises(RecordUnproven):
+        under(policy, {})
+
+
+def test_a_release_by_an_account_that_the_policy_does_not_name_is_refused() -> None:
+    nobody = Policy(delegates=())
+    assert under(nobody, by=PUBLISHER).by == PUBLISHER
+    with pytest.raises(DelegateRefused) as caught:
+        under(nobody)
+    assert caught.value.evidence == {"by": OTHER, "allowed": [PUBLISHER]}
+    assert under(Policy(delegates=(OTHER,))).by == OTHER
+
+
+# --- the verdict ---------------------------------------------------------------------------------
+
+
+def test_a_record_says_which_steps_it_passed_and_what_each_found() -> None:
+    verifier = through(verifier_of(), 3)
+    record = verifier.step4_record("1.2.0", head(), release(), DIGEST)
+    steps = verifier.step5_rollback(record, Mark(2, 1_600_000_000, 16), None).steps
+    assert [(step.number, step.name) for step in steps] == [
+        (1, "who"), (2, "header"), (3, "account"), (4, "storage"), (5, "rollback"),
+    ]  # fmt: skip
+    evidence = {key: value for step in steps for key, value in step.evidence.items()}
+    assert evidence["publisher"] == PUBLISHER
+    assert (evidence["block"], evidence["block_hash"]) == (17, "11" * 32)
+    assert evidence["code_hash"] == CODE_HASH.hex()
+    assert (evidence["manifest"], evidence["releases"]) == (DIGEST.hex(), 3)
+    assert evidence["seen_block"] == 16
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_error_says_which_step_said_no(step: int) -> None:
+    steps: list[Step] = []
+    verifier = RecordVerifier(link_of(), REGISTRY, steps=steps)
+    bad: dict[int, Callable[[], Any]] = {
+        1: lambda: verifier.step1_publisher(None, trusted=False),
+        2: lambda: verifier.step2_block(1, BLOCK, VOUCHED),
+        3: lambda: verifier.step3_account(bytes(32), proven=True),
+        4: lambda: verifier.step4_record("1.2.0", head(), release(revocation=1), DIGEST),
+        5: lambda: verifier.step5_rollback(RECORD, Mark(9, 0, 1), None),
+    }
+    through(verifier, step - 1)
+    with pytest.raises(IntegrityError) as caught:
+        bad[step]()
+    assert caught.value.step == step
+    assert [passed.number for passed in steps] == list(range(1, step))
+    assert Verdict(tuple(steps), caught.value).failed == step
+    with pytest.raises(RuntimeError):
+        STEPS[step](verifier)

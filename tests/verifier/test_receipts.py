@@ -12,17 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from integrity.core.names import keccak256
-from integrity.core.registry import head_slot, manifest_slot, release_slot
+from integrity.core.registry import endorsement_slot, head_slot, manifest_slot, release_slot
 from integrity.errors import (
     FormatError,
     IntegrityError,
     LimitExceeded,
     NonCanonical,
+    NotEndorsed,
     ProofInvalid,
+    RecordUnproven,
     RegistryMismatch,
     ReleaseNotFound,
     Revoked,
 )
+from integrity.verifier.policy import Policy
 from integrity.verifier.receipt import RECEIPT_LIMIT, Receipt, check, decode, encode
 from integrity.verifier.record import Registry
 from integrity.verifier.state import CHECKPOINT, Vouched
@@ -35,6 +38,8 @@ REGISTRY = Registry("0x20d198462caA1034C5265525cFB1aD9d8Bd5AaC2", keccak256(b"co
 VOUCHED = Vouched(CHECKPOINT)
 DIGEST = bytes(range(32))
 NAMES = (PUBLISHER, "tool")
+ENDORSER, IDLE = "0x" + "11" * 20, "0x" + "22" * 20
+ENDORSED = (1_700_000_100 | 1 << 40).to_bytes(32, "big")
 HEAD = (1 | 1 << 48 | 1_700_000_000 << 96).to_bytes(32, "big")
 
 
@@ -43,10 +48,12 @@ def word(sequence: int = 1, revocation: int = 0) -> bytes:
     return (sequence | 1_690_000_000 << 48 | revocation << 88 | by << 96).to_bytes(32, "big")
 
 
-def made(release: bytes, code_hash: bytes = REGISTRY.code_hash) -> Receipt:
+def made(release: bytes, code_hash: bytes = REGISTRY.code_hash, endorsers: int = 0) -> Receipt:
     """The receipt of 1.0.0 in a state of one's own making."""
     slots = head_slot(*NAMES), release_slot(*NAMES, "1.0.0"), manifest_slot(*NAMES, 1)
     words = dict(zip(slots, (HEAD, release, DIGEST), strict=True))
+    endorsed = {one: endorsement_slot(one, DIGEST) for one in (ENDORSER, IDLE)[:endorsers]}
+    words |= {endorsed[ENDORSER]: ENDORSED} if endorsers else {}
     others = {bytes([n]) * 32: b"\1" * 32 for n in range(50)}
     contract = storage(words | others)
     address = bytes.fromhex(REGISTRY.address[2:])
@@ -54,9 +61,11 @@ def made(release: bytes, code_hash: bytes = REGISTRY.code_hash) -> Receipt:
     state = Trie(accounts | {address: rlp.encode([1, 0, contract.root, code_hash])})
     header = list(FIELDS)
     header[3] = state.root
+    first, second, third = (tuple(contract.proof(slot)) for slot in slots)
     return Receipt(
         31337, REGISTRY.address, PUBLISHER, "tool", "1.0.0", rlp.encode(header),
-        tuple(state.proof(address)), *(tuple(contract.proof(slot)) for slot in slots),
+        tuple(state.proof(address)), first, second, third,
+        {one: tuple(contract.proof(slot)) for one, slot in endorsed.items()},
     )  # fmt: skip
 
 
@@ -175,4 +184,62 @@ def test_any_bytes_are_no_receipt(data: bytes) -> None:
 
 
 def test_everything_that_a_receipt_holds_is_in_the_file() -> None:
-    assert len(VALUE) == len(fields(Receipt)) + 1  # and the format
+    whole = json.loads(encode(ENDORSED_RECEIPT))
+    assert len(whole) == len(fields(Receipt)) + 1  # and the format
+
+
+# --- endorsements --------------------------------------------------------------------------------
+
+ENDORSED_RECEIPT = made(word(), endorsers=2)
+ONE_OF_TWO = Policy(endorsements=1, endorsers=(ENDORSER, IDLE))
+
+
+def test_it_carries_what_endorsers_say() -> None:
+    receipt = decode(encode(ENDORSED_RECEIPT))
+    assert receipt == ENDORSED_RECEIPT
+    record = check(receipt, REGISTRY, VOUCHED, ONE_OF_TWO)
+    assert record.endorsed_by == (ENDORSER,)
+
+
+def test_an_endorsement_that_it_proves_to_be_absent_is_missing() -> None:
+    both = replace(ONE_OF_TWO, endorsements=2)
+    with pytest.raises(NotEndorsed) as caught:
+        check(ENDORSED_RECEIPT, REGISTRY, VOUCHED, both)
+    assert caught.value.evidence["missing"] == [IDLE]
+
+
+def test_an_endorsement_that_it_does_not_speak_of_is_unknown() -> None:
+    with pytest.raises(RecordUnproven):
+        check(GOOD, REGISTRY, VOUCHED, ONE_OF_TWO)
+    stranger = replace(
+        ONE_OF_TWO, endorsements=2, endorsers=(ENDORSER, PUBLISHER, "0x" + "33" * 20)
+    )
+    with pytest.raises(RecordUnproven) as caught:
+        check(ENDORSED_RECEIPT, REGISTRY, VOUCHED, stranger)
+    assert caught.value.evidence["unknown"] == ["0x" + "33" * 20]
+
+
+def test_an_endorsement_of_one_account_is_no_proof_for_another() -> None:
+    nodes = ENDORSED_RECEIPT.endorsements[ENDORSER]
+    forged = replace(GOOD, endorsements={IDLE: nodes})
+    with pytest.raises(ProofInvalid):
+        check(forged, REGISTRY, VOUCHED, ONE_OF_TWO)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [],
+        "",
+        {"0x11": []},
+        {ENDORSER: "ab"},
+        {ENDORSER: [["ab"]]},
+        {f"0x{n:040x}": [] for n in range(65)},
+        {},
+    ],
+)
+def test_endorsements_of_another_form_are_malformed(value: object) -> None:
+    document = json.loads(encode(GOOD)) | {"endorsements": value}
+    data = json.dumps(document, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    with pytest.raises(FormatError):
+        decode(data)

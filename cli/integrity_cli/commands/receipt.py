@@ -14,12 +14,13 @@ from integrity_cli.options import (
     LinkText,
     Publisher,
     Rpc,
+    Why,
     known,
     reading,
     session,
 )
 from integrity_cli.options import path as parse_path
-from integrity_cli.values import record_link, record_value, rests_on
+from integrity_cli.values import record_link, record_value, rests_on, steps_lines, steps_value
 
 app = typer.Typer(
     help="Take records along with their proofs.",
@@ -36,6 +37,15 @@ def export(
         Path,
         typer.Option("-o", "--output", metavar="FILE", parser=parse_path, help="- is stdout."),
     ],
+    endorsers: Annotated[
+        list[str],
+        typer.Option(
+            "--endorser",
+            metavar="0x…",
+            help="Put in what this account says of the manifest, too; may be repeated. Those that your "
+            "policy names are in it anyhow.",
+        ),
+    ] = [],
     checkpoint: Checkpoint = None,
     publisher: Publisher = None,
     rpc: Rpc = [],
@@ -43,6 +53,7 @@ def export(
 ) -> None:
     """Write a release's receipt: its record, proven as of one block."""
     from integrity.client.receipts import take_receipt
+    from integrity.core.names import parse_address
     from integrity.disk.files import write_new
     from integrity.errors import UsageError
     from integrity.verifier.receipt import encode
@@ -50,7 +61,7 @@ def export(
     if as_json and str(target) == "-":
         raise UsageError("with --json the receipt needs a file of its own", next="As -o FILE.")
     given, parsed = reading(link, rpc, publisher, checkpoint)
-    receipt = take_receipt(given, parsed)
+    receipt = take_receipt(given, parsed, [parse_address(one) for one in endorsers])
     data = encode(receipt)
     if str(target) == "-":
         output.emit_bytes(iter((data,)))
@@ -78,6 +89,7 @@ def check(
     checkpoint: Checkpoint = None,
     publisher: Publisher = None,
     rpc: Rpc = [],
+    why: Why = False,
     as_json: Json = False,
 ) -> None:
     """Check a receipt: with no network, unless nodes are named."""
@@ -93,11 +105,12 @@ def check(
         output.emit({
             "link": record_link(record), "manifest": record.manifest.hex(),
             "sequence": record.sequence, "published_at": record.published_at,
-            **record_value(record),
+            **record_value(record), "steps": steps_value(record.steps),
         })  # fmt: skip
         return
     output.say(
         f"verified  {record_link(record)}",
         f"  manifest  {record.manifest.hex()}",
         f"  not revoked as of {rests_on(record)}",
+        *(steps_lines(record.steps) if why else ()),
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import TYPE_CHECKING
+
+import typer
 
 from integrity_cli import output
 from integrity_cli.options import (
@@ -14,9 +17,14 @@ from integrity_cli.options import (
     Only,
     Publisher,
     Rpc,
+    Why,
     reading,
 )
-from integrity_cli.values import as_of, block_value, record_link, rests_on
+from integrity_cli.values import as_of, block_value, record_link, rests_on, steps_lines, steps_value
+
+if TYPE_CHECKING:
+    from integrity.client.session import Session
+    from integrity.core.links import Link
 
 
 def _time(seconds: int) -> str:
@@ -32,12 +40,16 @@ def show(
     checkpoint: Checkpoint = None,
     publisher: Publisher = None,
     rpc: Rpc = [],
+    why: Why = False,
     as_json: Json = False,
 ) -> None:
     """Show a release's record, and on what it rests."""
     from integrity.client.resolving import resolve
 
     given, parsed = reading(link, rpc, publisher, checkpoint)
+    if why:
+        _explain(given, parsed, as_json=as_json)
+        return
     record = resolve(given, parsed)
     alias = given.trust.alias_of(record.chain_id, record.publisher)
     if as_json:
@@ -69,6 +81,29 @@ def show(
         f"  published {_time(record.published_at)} by {record.by}",
         f"  as of     {rests_on(record)}",
     )
+
+
+def _explain(given: Session, link: Link, *, as_json: bool) -> None:
+    """Why a record is believed, or is not: step by step."""
+    from integrity.client.resolving import explain
+
+    verdict = explain(given, link)
+    error = verdict.error
+    if as_json:
+        output.emit({
+            "link": str(link),
+            "verdict": "recorded" if error is None else error.family,
+            "steps": steps_value(verdict.steps),
+            "failed": verdict.failed,
+            "error": None if error is None else output.error_value(error),
+        })  # fmt: skip
+    else:
+        output.say(str(link), *steps_lines(verdict.steps))
+        if error is not None:
+            output.say(f"  {verdict.failed} {error.family}: {error.name}")
+            output.fail(error, as_json=False)
+    if error is not None:
+        raise typer.Exit(error.exit_code)
 
 
 def files(

@@ -17,12 +17,13 @@ from integrity_cli.options import (
     Only,
     Publisher,
     Rpc,
+    Why,
     known,
     session,
 )
 from integrity_cli.options import path as parse_path
 from integrity_cli.progress import Form, Shown, shown
-from integrity_cli.values import record_link, record_value, rests_on
+from integrity_cli.values import record_link, record_value, rests_on, steps_lines, steps_value
 
 if TYPE_CHECKING:
     from integrity.client.verifying import Verification
@@ -60,6 +61,7 @@ def verify(
     only: Only = [],
     publisher: Publisher = None,
     rpc: Rpc = [],
+    why: Why = False,
     progress: Shown = Form.AUTO,
     as_json: Json = False,
 ) -> None:
@@ -103,7 +105,7 @@ def verify(
     if as_json:
         output.emit(_value(result))
     else:
-        _tell(result, path)
+        _tell(result, path, why=why)
     raise typer.Exit(_EXIT[result.verdict])
 
 
@@ -128,10 +130,11 @@ def _value(result: Verification) -> dict[str, Any]:
         ],
         "extra": result.extra,
         **record_value(result.record),
+        "steps": steps_value(result.steps),
     }
 
 
-def _tell(result: Verification, path: Path) -> None:
+def _tell(result: Verification, path: Path, *, why: bool) -> None:
     output.say(f"{result.verdict}  {path}")
     output.say(f"  {output.number(result.files, 'file')}, {output.size(result.size)}")
     if result.record is not None:
@@ -142,6 +145,8 @@ def _tell(result: Verification, path: Path) -> None:
             f"  against a manifest alone: {header.package}@{header.version}, which calls "
             f"{header.publisher} its publisher; no chain was asked whether that is so"
         )
+    if why:
+        output.say(*steps_lines(result.steps))
     for problem in result.problems[:_SHOWN]:
         where = problem.path if problem.piece is None else f"{problem.path} piece {problem.piece}"
         output.say(f"  {where}: {problem.reason}")
