@@ -13,7 +13,7 @@ from typing import Any
 
 import platformdirs
 
-from integrity.core.links import CHAIN_ID_LIMIT
+from integrity.chain.profiles import is_chain_id, parse_chain_id
 from integrity.disk.files import locked, write_whole
 from integrity.errors import DiskError, NoRpc, PathRefused, UsageError
 
@@ -22,7 +22,6 @@ _LOCK_SECONDS = 30
 _SETTINGS = {"chains", "default_chain", "default_key", "pinning", "share", "store_quota"}
 _SIZE = re.compile(r"([0-9]{1,15}) *(?:B|([KMGT])(?:iB)?)?")
 _UNITS = {None: 0, "K": 10, "M": 20, "G": 30, "T": 40}
-_CHAIN_ID = re.compile(r"[1-9][0-9]{0,15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,16 +179,6 @@ class Config:
                 f'[chains.{chain_id}] and, below it, rpc = ["https://…"].',
             )
         return nodes
-
-
-def is_chain_id(value: object) -> bool:
-    """Whether a value can be the id of a chain (EIP-155), as links write it."""
-    return type(value) is int and 0 < value <= CHAIN_ID_LIMIT
-
-
-def parse_chain_id(text: str) -> int | None:
-    """A chain id out of its decimal digits, or None when it is none."""
-    return int(text) if _CHAIN_ID.fullmatch(text) and is_chain_id(int(text)) else None
 
 
 def changing(path: Path) -> contextlib.AbstractContextManager[None]:

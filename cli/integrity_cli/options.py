@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from integrity.core.links import Link
     from integrity.fetch.engine import Terms
 
+
+def chain_id(text: str) -> int:
+    """A chain's id out of its number or name."""
+    from integrity.chain.profiles import parse_chain
+    from integrity.errors import UsageError
+
+    try:
+        return parse_chain(text)
+    except UsageError as error:
+        raise typer.BadParameter(f"{error.message}. {error.next}") from None
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (docs/json.md).")]
 Rpc = Annotated[
     list[str],
@@ -25,7 +37,13 @@ Rpc = Annotated[
     ),
 ]
 Chain = Annotated[
-    int | None, typer.Option("--chain", metavar="ID", help="The chain's id. Also INTEGRITY_CHAIN.")
+    int | None,
+    typer.Option(
+        "--chain",
+        metavar="CHAIN",
+        parser=chain_id,
+        help="The chain: its id, or a name as `chain list` shows them. Also INTEGRITY_CHAIN.",
+    ),
 ]
 Publisher = Annotated[
     str | None,

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from integrity.chain.profiles import is_chain_id, parse_chain
 from integrity.client.seen import Seen
 from integrity.core.links import AliasLink, Link, parse_link
 from integrity.core.names import parse_address
 from integrity.disk.remembered import Remembered
 from integrity.errors import KeyRefused, RpcUnavailable, UsageError
-from integrity.home import Config, Home, is_chain_id, parse_chain_id
+from integrity.home import Config, Home
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, KeyInfo, Keystore
 from integrity.trust import TrustStore
 from integrity.verifier.record import Registry
@@ -40,7 +41,7 @@ def no_password(name: str) -> str:
 
 def _started(error: RpcUnavailable, chain_id: int) -> RpcUnavailable:
     """The same; of the development chain it says how that is started, unless it has advice."""
-    if chain_id == DEVELOPMENT_CHAIN and not error.next:
+    if chain_id == DEVELOPMENT_CHAIN and error.next == RpcUnavailable.default_next:
         error.next = _START
     return error
 
@@ -193,12 +194,10 @@ class Session:
             return self.chain_id
         environment = os.environ.get("INTEGRITY_CHAIN", "")
         if environment:
-            number = parse_chain_id(environment)
-            if number is None:
-                raise UsageError(
-                    f"INTEGRITY_CHAIN is {environment[:80]!r}, and that is no chain id"
-                )
-            return number
+            try:
+                return parse_chain(environment)
+            except UsageError as error:
+                raise error.about("INTEGRITY_CHAIN") from None
         default = self.config.default_chain
         if default is not None:
             return default

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from integrity.chain.profiles import profile_of
 from integrity.core.names import keccak256
 from integrity.core.registry import Block, StateProof
 from integrity.errors import IntegrityError, ProofInvalid, ProofUnavailable, RpcUnavailable
@@ -78,8 +79,10 @@ class View:
             return self._believed(slots)
         try:
             return self.prove(slots)[0]
-        except ProofUnavailable:
+        except ProofUnavailable as error:
             if not self._unproven:
+                known = profile_of(self.chain_id)
+                error.next = known.remedy if known else error.next
                 raise
             self.is_proven = False
             return self._believed(slots)

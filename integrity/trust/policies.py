@@ -7,17 +7,14 @@ have been a restriction.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeGuard
 
+from integrity.chain.profiles import seconds
 from integrity.core.registry import ENDORSEMENT_KINDS
 from integrity.errors import UsageError
 from integrity.verifier.policy import FINALIZED, LATEST, SAFE, Policy
-
-_AGE = re.compile(r"([0-9]{1,9}) ?(s|min|h|d)")
-_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
 def refine(policy: Policy, table: object, what: str) -> Policy:
@@ -61,8 +58,8 @@ def _quorum(value: object) -> Mapping[str, Any] | None:
 
 
 def _max_age(value: object) -> Mapping[str, Any] | None:
-    match = _AGE.fullmatch(value) if isinstance(value, str) else None
-    return None if match is None else {"max_age": float(int(match[1]) * _SECONDS[match[2]])}
+    age = seconds(value)
+    return None if age is None else {"max_age": age}
 
 
 def _proofs(value: object) -> Mapping[str, Any] | None:

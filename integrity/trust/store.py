@@ -10,13 +10,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from integrity.chain.profiles import is_chain_id, profile_of
 from integrity.core.links import ALIAS
 from integrity.core.names import parse_address
 from integrity.errors import AddressMalformed, UsageError
 from integrity.home import (
     Home,
     changing,
-    is_chain_id,
     load_toml,
     read_text,
     subtable,
@@ -126,7 +126,9 @@ class TrustStore:
         such. Raises UsageError when the file is broken.
         """
         document = self._document()
-        policy = refine(Policy(), document.get("policy", {}), f"{self._path}: [policy]")
+        known = profile_of(chain_id)
+        policy = Policy(max_age=known.max_age if known else None)
+        policy = refine(policy, document.get("policy", {}), f"{self._path}: [policy]")
         for alias, value in self._publishers(document).items():
             entry = self._entry(alias, value)
             if (entry.chain_id, entry.publisher) != (chain_id, publisher):

@@ -244,6 +244,8 @@ def test_chain_commands_and_doctor_print_what_is_documented(user: User) -> None:
     try:
         started = user.ok("chain", "start", "--json").json()
         check(started, FIELDS["integrity chain start"])
+        check(user.ok("chain", "list", "--json").json(), FIELDS["integrity chain list"])
+        assert user.ok("chain", "list").text.splitlines()[1].endswith("1 node configured")
         assert None not in started.values()
         deployed = user.ok("chain", "deploy", "--json").json()
         check(deployed, FIELDS["integrity chain deploy"])

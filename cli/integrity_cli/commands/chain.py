@@ -99,6 +99,34 @@ def fund(
         output.say(f"{account} has {ether:,} ether on the development chain now")
 
 
+@app.command("list")
+def list_known(*, as_json: Json = False) -> None:
+    """List the chains that have a name here."""
+    from integrity.chain.profiles import duration, profiles
+
+    configured = session().config.rpc
+    if as_json:
+        output.emit({
+            "chains": [
+                {
+                    "name": one.name, "chain_id": one.chain_id, "title": one.title,
+                    "final_seconds": int(one.lag), "provable": one.is_provable,
+                    "nodes": len(configured.get(one.chain_id, ())),
+                }
+                for one in profiles().values()
+            ]
+        })  # fmt: skip
+        return
+    for one in profiles().values():
+        nodes = len(configured.get(one.chain_id, ()))
+        proves = "most nodes" if one.is_provable else "archive nodes" if one.proofs else "nobody"
+        output.say(
+            f"{one.name:<10} {one.chain_id:>9}  {one.title}",
+            f"{'':<20}  final after {duration(one.lag)}; {proves} can prove that state; "
+            f"{output.number(nodes, 'node')} configured",
+        )
+
+
 @app.command("deploy")
 def deploy(
     *,
