@@ -175,30 +175,38 @@ class TrustStore:
             found[entry.publisher] = None
         return tuple(found)
 
-    def add(self, entry: TrustedPublisher) -> None:
-        """Add an entry; an alias that means somebody else already is refused (UsageError)."""
-        if not _ALIAS.fullmatch(entry.alias):
-            raise UsageError(f"not an alias: {entry.alias[:80]!r}", next=_ALIAS_RULE)
+    def add(self, *entries: TrustedPublisher) -> None:
+        """Add entries, all of them or none; an alias that means somebody else already is refused
+        (UsageError).
+        """
+        import tomlkit  # only those who write need it
+
+        for entry in entries:
+            if not _ALIAS.fullmatch(entry.alias):
+                raise UsageError(f"not an alias: {entry.alias[:80]!r}", next=_ALIAS_RULE)
         with changing(self._path):
-            self._add(entry)
-
-    def _add(self, entry: TrustedPublisher) -> None:
-        import tomlkit
-
-        for known in self.all():
-            if known.alias == entry.alias:
-                if (known.chain_id, known.publisher) == (entry.chain_id, entry.publisher):
-                    return
-                raise UsageError(
-                    f"the alias {entry.alias!r} means {known.publisher} on chain {known.chain_id}",
-                    next="Choose another alias, or remove that one first.",
+            new = [entry for entry in entries if not self._is_known(entry)]
+            if not new:
+                return
+            document = tomlkit.parse(read_text(self._path))
+            publishers = subtable(document, "publishers", is_super_table=True)
+            for entry in new:
+                subtable(publishers, entry.alias).update(
+                    {"chain": entry.chain_id, "publisher": entry.publisher}
                 )
-        document = tomlkit.parse(read_text(self._path))
-        publishers = subtable(document, "publishers", is_super_table=True)
-        subtable(publishers, entry.alias).update(
-            {"chain": entry.chain_id, "publisher": entry.publisher}
-        )
-        write_settings(self._path, tomlkit.dumps(document))
+            write_settings(self._path, tomlkit.dumps(document))
+
+    def _is_known(self, entry: TrustedPublisher) -> bool:
+        """Raises UsageError when its alias means somebody else."""
+        known = next((one for one in self.all() if one.alias == entry.alias), None)
+        if known is None:
+            return False
+        if (known.chain_id, known.publisher) != (entry.chain_id, entry.publisher):
+            raise UsageError(
+                f"the alias {entry.alias!r} means {known.publisher} on chain {known.chain_id}",
+                next="Choose another alias, or remove that one first.",
+            )
+        return True
 
     def remove(self, alias: str) -> TrustedPublisher:
         """Take an entry out and return it; raises UsageError when there is none."""
