@@ -14,7 +14,7 @@ from integrity.client.viewing import View
 from integrity.core.links import Link
 from integrity.core.registry import Block, endorsement_slot, head_slot, manifest_slot, release_slot
 from integrity.disk.files import write_whole
-from integrity.disk.sidecars import read_named, sidecar_path
+from integrity.disk.sidecars import read_named, receipt_path
 from integrity.errors import (
     DiskError,
     FormatError,
@@ -84,11 +84,6 @@ def ship_receipt(session: Session, link: Link, folder: Path, warnings: list[str]
         write_receipt(folder, take_receipt(session, link), warnings)
     except IntegrityError as error:
         warnings.append(f"no receipt was written: {error.message}")
-
-
-def receipt_path(folder: Path) -> Path:
-    """Where a folder's receipt stands."""
-    return sidecar_path(folder).with_suffix(".receipt")
 
 
 def _is_receipt(path: Path) -> bool:

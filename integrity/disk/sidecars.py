@@ -1,4 +1,6 @@
-"""What stands beside the data: ``NAME.integrity``, the manifest of the folder NAME."""
+"""What stands beside the data: ``NAME.integrity``, the manifest of the folder NAME, and
+``NAME.receipt``, its record's proofs.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,11 @@ def sidecar_path(folder: Path) -> Path:
     if absolute.name in {"", ".."}:  # not a name to add anything to
         absolute = absolute.resolve()
     return absolute.parent / (absolute.name + SUFFIX)
+
+
+def receipt_path(folder: Path) -> Path:
+    """Where the receipt of a folder stands."""
+    return sidecar_path(folder).with_suffix(".receipt")
 
 
 def read_chunks(path: Path) -> Iterator[bytes]:

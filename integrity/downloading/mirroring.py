@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from integrity.client.receipts import receipt_path
 from integrity.client.resolving import history
 from integrity.client.session import Session
 from integrity.core.links import Link
-from integrity.disk.sidecars import sidecar_path
+from integrity.disk.sidecars import receipt_path, sidecar_path
 from integrity.disk.system import real_path
 from integrity.downloading.getting import get, is_as_it_was
 from integrity.downloading.sharing import is_whole

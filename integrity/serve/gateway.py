@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from integrity.core.anycid import AnyCid, parse_any_cid
+from integrity.core.cid import parse_digest, raw_cid
 from integrity.core.dag import BlockMissing, NoSuchPath, checked_load
 from integrity.errors import FormatError, IntegrityError
 from integrity.serve.answering import CORS, etag, headers, is_known, span_of, text
@@ -26,7 +27,9 @@ from integrity.serve.cars import CarAnswer
 from integrity.serve.denying import Denylist
 from integrity.serve.guard import Guards
 from integrity.serve.hosts import Hosts
+from integrity.serve.receipts import stored_receipt
 from integrity.serve.routing import FOUND_SECONDS, NOT_FOUND_SECONDS, Provider
+from integrity.store.database import Store
 from integrity.store.reading import BlockReader
 
 _T = TypeVar("_T")
@@ -42,10 +45,17 @@ class Gateway:
     """
 
     def __init__(
-        self, reader: BlockReader, denylist: Denylist, hosts: Hosts, *, threads: int = 4
+        self,
+        store: Store,
+        reader: BlockReader,
+        denylist: Denylist,
+        hosts: Hosts,
+        *,
+        threads: int = 4,
     ) -> None:
         self.provider: Provider | None = None
         self.guards: Guards | None = None
+        self._store = store
         self._reader = reader
         self._denylist = denylist
         self._hosts = hosts
@@ -56,6 +66,7 @@ class Gateway:
         self.app = web.Application(client_max_size=0, middlewares=[self._around()])
         self.app.router.add_get("/ipfs/{tail:.+}", self._ipfs, allow_head=True)
         self.app.router.add_get("/routing/v1/providers/{cid}", self._providers, allow_head=True)
+        self.app.router.add_get("/integrity/v1/{manifest}/receipt", self._receipt, allow_head=True)
         self.app.router.add_get("/routing/v1/{tail:.*}", self._unknown)
         self.app.router.add_get("/", self._welcome, allow_head=True)
         self.app.on_response_prepare.append(self._add_cors)
@@ -224,6 +235,21 @@ class Gateway:
                     await response.write(data)
         finally:
             coming.cancel()
+
+    # --- /integrity/v1/ ------------------------------------------------------------------------
+
+    async def _receipt(self, request: web.Request) -> web.StreamResponse:
+        try:
+            manifest = parse_digest(request.match_info["manifest"])
+        except FormatError as error:
+            return text(400, error.message)
+        self._refuse_denied(parse_any_cid(str(raw_cid(manifest))))
+        receipt = await self._off(lambda: stored_receipt(self._store, manifest))
+        if receipt is None:
+            return text(404, "there is no receipt of that manifest's record here")
+        # A newer one, of a later block, may take its place.
+        named = {"Cache-Control": "public, max-age=300", "Content-Type": "application/json"}
+        return web.Response(body=receipt, headers=named)
 
     # --- /routing/v1/ --------------------------------------------------------------------------
 

@@ -80,7 +80,7 @@ async def serving(store: Store, how: Serving) -> AsyncIterator[str]:
     denylist.refresh()
     provider = Provider(how.announce) if how.announce is not None else None
     names = (*how.names, provider.host) if provider else how.names
-    gateway = Gateway(BlockReader(store), denylist, Hosts(how.host, names))
+    gateway = Gateway(store, BlockReader(store), denylist, Hosts(how.host, names))
     gateway.provider = provider
     _log.addFilter(_is_our_fault)
     runner = web.AppRunner(
