@@ -63,7 +63,7 @@ def main(home: str, text: str, path: str) -> None:
     assert isinstance(link, Link)
     receipt = decode(Path(path).read_bytes())
     vouched = Vouched(CHECKPOINT)
-    registry = session.registry
+    registry = session.registry(link.chain_id)
     resolve(session, link)  # what is imported on the way is imported now
     walls = []
     for _ in range(20):

@@ -211,7 +211,7 @@ def _standing(session: Session, reader: ChainReader) -> str:
     """What a node serves, and whether the registry stands there."""
     chain_id = reader.chain_id()
     policy = replace(session.policy(chain_id), quorum=1, checkpoint=None)
-    view = open_view([reader], session.registry, chain_id, policy, time.time())
+    view = open_view([reader], session.registry(chain_id), chain_id, policy, time.time())
     view.words([bytes(32)])
     proves = "it proves its state" if view.is_proven else "it does not prove its state"
     return (

@@ -114,8 +114,9 @@ def check_receipt(session: Session, data: bytes, link: Link | None = None) -> Re
     check_publisher(meant, session.named_publisher, session.trusts(meant))
     block = read_header(receipt.header).block
     policy = session.policy(receipt.chain_id, receipt.link)
+    registry = session.registry(receipt.chain_id, receipt.publisher)
     since = session.trust.compromised_since(receipt.chain_id, receipt.publisher)
-    record = check(receipt, session.registry, _vouched(session, receipt, block), policy, since)
+    record = check(receipt, registry, _vouched(session, receipt, block), policy, since)
     if link is not None and link.pin not in {None, record.manifest}:
         raise ManifestMismatch(
             "the link pins another manifest than the one that the receipt proves",

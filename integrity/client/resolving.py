@@ -93,7 +93,8 @@ def begin(
 ) -> tuple[RecordVerifier, View]:
     """Steps 1 and 2 of the verifier: the publisher, and the block to read at. Raises what they do."""
     policy = session.policy(link.chain_id, link)
-    verifier = RecordVerifier(link, session.registry, policy, steps)
+    registry = session.registry(link.chain_id, link.publisher)
+    verifier = RecordVerifier(link, registry, policy, steps)
     verifier.step1_publisher(session.named_publisher, session.trusts(link))
     with at_step(2):
         view = session.view(link)
@@ -183,7 +184,7 @@ def _endorsements(session: Session, view: View, link: Link, manifest: bytes) -> 
 
 def _is_waiting(session: Session, link: Link, version: str) -> bool:
     """Whether it is in the newest block: a hint for people, which is not proven by anybody's quorum."""
-    view = session.newest(link.chain_id)
+    view = session.newest(link.chain_id, link.publisher)
     (word,) = view.words([release_slot(link.publisher, link.package, version)])
     return decode_release(word).sequence != 0
 
@@ -203,7 +204,7 @@ def _head(view: View, link: Link) -> Head:
 
 
 def _no_release(session: Session, view: View, link: Link) -> IntegrityError:
-    if _head(session.newest(link.chain_id), link).count:
+    if _head(session.newest(link.chain_id, link.publisher), link).count:
         return _unfinalized(f"{link.package} has releases, but none", view.block)
     what = f"no release of {link.package} of {link.publisher} on chain {link.chain_id}"
     return not_recorded(what, view.block, view.vouched, proven=view.is_proven)

@@ -83,11 +83,14 @@ class Session:
     def seen(self) -> Seen:
         return Seen(self.home.data_folder / "seen")
 
-    @property
-    def registry(self) -> Registry:
+    def registry(self, chain_id: int, publisher: str | None = None) -> Registry:
+        """Where releases are recorded: the registry at its one address, unless the trust store pins
+        another for that publisher.
+        """
         from integrity.chain.artifact import load_artifact
 
-        return load_artifact().registry
+        usual = load_artifact().registry
+        return usual if publisher is None else self.trust.registry(chain_id, publisher, usual)
 
     # --- who and where -------------------------------------------------------------------------
 
@@ -148,18 +151,20 @@ class Session:
             policy = replace(policy, finality=finality, confirmations=None)
         nodes = self._nodes(link.chain_id)
         try:
-            return open_view(nodes, self.registry, link.chain_id, policy, time.time())
+            registry = self.registry(link.chain_id, link.publisher)
+            return open_view(nodes, registry, link.chain_id, policy, time.time())
         except RpcUnavailable as error:
             raise _started(error, link.chain_id) from None
 
-    def newest(self, chain_id: int) -> View:
-        """The registry at the newest block, for hints. Raises NoRpc and what
+    def newest(self, chain_id: int, publisher: str) -> View:
+        """The registry of a publisher's releases at the newest block, for hints. Raises NoRpc and what
         :func:`integrity.client.vouching.newest_view` raises.
         """
         from integrity.client.vouching import newest_view
 
         try:
-            return newest_view(self._nodes(chain_id), self.registry, chain_id)
+            registry = self.registry(chain_id, publisher)
+            return newest_view(self._nodes(chain_id), registry, chain_id)
         except RpcUnavailable as error:
             raise _started(error, chain_id) from None
 

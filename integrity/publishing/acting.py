@@ -79,7 +79,7 @@ class Actor:
         names = (link.publisher, link.package, link.named_version)
 
         def stands() -> bool:
-            release = decode_release(self._word(release_slot(*names)))
+            release = decode_release(self._word(link.publisher, release_slot(*names)))
             if release.sequence == 0:
                 raise ReleaseNotFound(f"{link} is not recorded, so it cannot be revoked")
             if release.revocation not in {0, reason}:
@@ -96,10 +96,10 @@ class Actor:
         names = (link.publisher, link.package, link.named_version)
 
         def stands() -> bool:
-            release = decode_release(self._word(release_slot(*names)))
+            release = decode_release(self._word(link.publisher, release_slot(*names)))
             if release.sequence == 0:
                 raise ReleaseNotFound(f"{link} is not recorded")
-            head = decode_head(self._word(head_slot(*names[:2])))
+            head = decode_head(self._word(link.publisher, head_slot(*names[:2])))
             return head.latest == release.sequence
 
         return self._do(stands, "setLatest", names, f"latest {link}")
@@ -114,7 +114,7 @@ class Actor:
         slot = endorsement_slot(self.address, record.manifest)
 
         def stands() -> bool:
-            return decode_endorsement(self._word(slot)).kind == (kind or 0)
+            return decode_endorsement(self._word(link.publisher, slot)).kind == (kind or 0)
 
         purpose = f"endorse {self.chain_id} {self.address} {record.manifest.hex()} {kind}"
         if kind is None:
@@ -131,7 +131,7 @@ class Actor:
         def stands() -> bool:
             epoch = self.controller(publisher).epoch
             slot = delegate_slot(publisher, epoch, package, delegate)
-            return decode_expiry(self._word(slot)) == expiry
+            return decode_expiry(self._word(publisher, slot)) == expiry
 
         args = (publisher, package, delegate, expiry)
         return self._do(stands, "setDelegate", args, f"delegate {self.chain_id} {args}")
@@ -140,7 +140,7 @@ class Actor:
         """Offer a publisher to another account, which has to accept."""
 
         def stands() -> bool:
-            word = self._word(pending_slot(publisher))
+            word = self._word(publisher, pending_slot(publisher))
             return word[12:] == bytes.fromhex(parse_address(to)[2:])
 
         purpose = f"offer {self.chain_id} {publisher} {to}"
@@ -157,13 +157,13 @@ class Actor:
 
     def controller(self, publisher: str) -> Controller:
         """Who acts for a publisher, at the newest block."""
-        return decode_controller(self._word(publisher_slot(publisher)), publisher)
+        return decode_controller(self._word(publisher, publisher_slot(publisher)), publisher)
 
     # --- how -----------------------------------------------------------------------------------
 
-    def _word(self, slot: bytes) -> bytes:
+    def _word(self, publisher: str, slot: bytes) -> bytes:
         """At the newest block: what the transaction will find."""
-        (word,) = self.session.newest(self.chain_id).words([slot])
+        (word,) = self.session.newest(self.chain_id, publisher).words([slot])
         return word
 
     def _do(

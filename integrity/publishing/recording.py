@@ -54,7 +54,7 @@ class Recorder:
         self._web3: ChainWriter | None = None
 
     def _head(self) -> Head:
-        view = self._session.newest(self._link.chain_id)
+        view = self._session.newest(self._link.chain_id, self._link.publisher)
         (word,) = view.words([head_slot(self._link.publisher, self._link.package)])
         return decode_head(word)
 
@@ -63,7 +63,7 @@ class Recorder:
         if final:
             view = self._session.view(self._link, FINALIZED)
         else:
-            view = self._session.newest(self._link.chain_id)
+            view = self._session.newest(self._link.chain_id, self._link.publisher)
         names = (self._link.publisher, self._link.package)
         (word,) = view.words([release_slot(*names, self._version)])
         sequence = decode_release(word).sequence
@@ -74,7 +74,7 @@ class Recorder:
 
     def event(self) -> ReleasedEvent | None:
         """The event of the version, for its transaction; None when the node does not give it."""
-        view = self._session.newest(self._link.chain_id)
+        view = self._session.newest(self._link.chain_id, self._link.publisher)
         events = view.released(self._link.publisher, self._link.package)
         return next((event for event in events if event.version == self._version), None)
 

@@ -24,9 +24,13 @@ from integrity.home import (
 )
 from integrity.trust.policies import parse_since, refine
 from integrity.verifier.policy import Policy
+from integrity.verifier.record import Registry
 
 _ALIAS = re.compile(ALIAS)
-_SETTINGS = ("chain", "publisher", "compromised_since", "policy", "packages")
+_SETTINGS = (
+    "chain", "publisher", "registry", "registry_code", "compromised_since", "policy", "packages",
+)  # fmt: skip
+_CODE_HASH = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
 _ALIAS_RULE = (
     "Use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit; no address."
 )
@@ -35,13 +39,16 @@ _ALIAS_RULE = (
 @dataclass(frozen=True, slots=True)
 class TrustedPublisher:
     """One entry: who is meant by ``alias``, on which chain. ``compromised_since`` is the Unix time from
-    which on their releases are refused.
+    which on their releases are refused. ``registry`` is where their releases are recorded, if not in the
+    registry at its one address, and ``registry_code`` the Keccak-256 of its code, if that is another.
     """
 
     alias: str
     chain_id: int
     publisher: str
     compromised_since: int | None = None
+    registry: str | None = None
+    registry_code: bytes | None = None
 
 
 class TrustStore:
@@ -84,15 +91,25 @@ class TrustStore:
                 f"{self._path}: {what} is no alias that a link can say", next=_ALIAS_RULE
             )
         self._check_known(value, _SETTINGS, what)
+        since = value.get("compromised_since")
+        registry, code = value.get("registry"), value.get("registry_code")
+        match = None if code is None else _CODE_HASH.fullmatch(str(code))
+        if code is not None and (match is None or registry is None):
+            raise UsageError(
+                f"{self._path}: {what}: registry_code is the Keccak-256 of the code at registry, in hex"
+            )
+        return TrustedPublisher(
+            alias, value["chain"], self._address(value.get("publisher", ""), what),
+            None if since is None else parse_since(since, f"{self._path}: {what}"),
+            None if registry is None else self._address(registry, what),
+            None if match is None else bytes.fromhex(match[1]),
+        )  # fmt: skip
+
+    def _address(self, value: object, what: str) -> str:
         try:
-            publisher = parse_address(str(value.get("publisher", "")))
+            return parse_address(str(value))
         except AddressMalformed as error:
             raise UsageError(f"{self._path}: {what}: {error.message}") from error
-        since = value.get("compromised_since")
-        return TrustedPublisher(
-            alias, value["chain"], publisher,
-            None if since is None else parse_since(since, f"{self._path}: {what}"),
-        )  # fmt: skip
 
     def find(self, alias: str) -> TrustedPublisher:
         """The entry of this alias; raises UsageError when there is none."""
@@ -120,6 +137,20 @@ class TrustStore:
             and entry.compromised_since is not None
         ]
         return min(times, default=None)
+
+    def registry(self, chain_id: int, publisher: str, usual: Registry) -> Registry:
+        """Where a publisher's releases are recorded: the ``usual`` registry, unless an entry pins another.
+        Raises UsageError when two entries pin different ones.
+        """
+        pinned = {
+            Registry(entry.registry, entry.registry_code or usual.code_hash)
+            for entry in self.all()
+            if (entry.chain_id, entry.publisher) == (chain_id, publisher)
+            and entry.registry is not None
+        }
+        if len(pinned) > 1:
+            raise UsageError(f"{self._path}: two registries are pinned for {publisher}")
+        return pinned.pop() if pinned else usual
 
     def policy(self, chain_id: int, publisher: str | None = None, package: str = "") -> Policy:
         """What has to be shown for records of a package; without a publisher, for a chain's state as
