@@ -356,8 +356,12 @@ class Scheduler:
         return any(flight.left for flight in self._flights)
 
     def _is_hopeless(self) -> bool:
-        """Nothing is under way, and nobody is left who could be asked for anything."""
-        return not self._awaited() and not any(map(self._could_go_on, self.lanes))
+        """Nothing is under way, and nobody is left who could be asked for anything. What is being kept
+        may make room for more.
+        """
+        if self._awaited() or self.keeping:
+            return False
+        return not any(map(self._could_go_on, self.lanes))
 
     def _could_go_on(self, lane: Lane) -> bool:
         if lane.tally.lie is not None or lane.failures >= self._tries(lane):

@@ -298,3 +298,17 @@ def test_what_a_source_has_is_found_behind_very_much_that_it_lacks() -> None:
     found = [made.next(who, now) for now in (0.0, 0.25, 0.5, 0.75)]
     (flight,) = [one for one in found if isinstance(one, Flight)]
     assert [piece.number for piece in flight.pieces] == [599]
+
+
+def test_while_a_piece_is_being_kept_nothing_is_hopeless() -> None:
+    """Those behind it wait for room until it is, and nobody else is under way."""
+    who = lane()
+    made = scheduler([who], 20, ahead=4)
+    first = order(made, who)
+    for wanted in list(first.left.values()):
+        assert made.claim(first, wanted, 0)
+    waiting = made.next(who, 0)
+    assert isinstance(waiting, float)
+    assert not made.over
+    made.keeping.clear()
+    assert order(made, who).pieces[0].number == 4
