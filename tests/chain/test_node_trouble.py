@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,27 @@ from .lying_rpc import Call, Forward, honest
 
 LIMITED = {"code": -32005, "message": "rate limit exceeded"}
 INTERNAL = {"code": -32603, "message": "Internal error"}
+INDEXING = {"code": -32000, "message": "transaction indexing is in progress"}
+"""What geth says of a transaction that it does not find, as long as it has not looked everywhere."""
 
 
 def failing(call: Call, error: dict[str, Any]) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": call["id"], "error": error}
 
 
-@pytest.mark.parametrize("error", [LIMITED, INTERNAL], ids=["limit", "internal"])
 @pytest.mark.parametrize(
-    "method",
-    ["eth_estimateGas", "eth_gasPrice", "eth_getTransactionCount", "eth_getTransactionReceipt"],
-)
+    ("method", "error"),
+    [
+        *itertools.product(
+            (
+                "eth_estimateGas", "eth_gasPrice", "eth_getTransactionCount",
+                "eth_getTransactionReceipt",
+            ),
+            (LIMITED, INTERNAL),
+        ),
+        ("eth_getTransactionReceipt", INDEXING),
+    ],
+)  # fmt: skip
 def test_an_error_that_passes_is_waited_out(
     anvil: Anvil, session: Session, address: str, folder: Path, lying_rpc: MakeRpc,
     method: str, error: dict[str, Any],

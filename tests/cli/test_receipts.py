@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.chain.conftest import both
+
 from .conftest import Release
 from .running import User
 from .schema import check, documented
@@ -38,6 +40,7 @@ def block_of(user: User, receipt: Path, address: str) -> str:
     return str(refused.error("HeaderUntrusted", 3)["evidence"]["block_hash"])
 
 
+@both
 def test_a_receipt_is_checked_without_a_network_against_a_checkpoint(
     release: Release, receipt: Path, offline: User
 ) -> None:
@@ -79,6 +82,7 @@ def test_a_folder_is_verified_without_a_network(
     assert (failed.code, failed.json()["verdict"]) == (4, "failed")
 
 
+@both
 def test_publish_and_get_leave_one_beside_what_they_made(release: Release, reader: User) -> None:
     shipped = release.folder.with_name("tool.receipt")
     assert json.loads(shipped.read_bytes())["version"] == "1.0.0"
@@ -97,6 +101,7 @@ def test_publish_and_get_leave_one_beside_what_they_made(release: Release, reade
     assert not (reader.place / "bare.receipt").exists()
 
 
+@both
 def test_nodes_that_are_named_vouch_for_a_receipts_block(
     release: Release, receipt: Path, reader: User
 ) -> None:
@@ -107,6 +112,7 @@ def test_nodes_that_are_named_vouch_for_a_receipts_block(
     assert "127.0.0.1:1" in str(error["causes"])
 
 
+@both
 def test_what_a_quorum_vouched_for_is_known_again_without_a_network(
     release: Release, reader: User
 ) -> None:
