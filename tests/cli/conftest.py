@@ -93,12 +93,12 @@ def geth_release(geth: Geth, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The same on the session's geth, whose blocks come while the command waits for one to be final."""
     place = tmp_path_factory.mktemp("publisher")
     user = User(place)
-    geth.publisher(user.home)
+    address = geth.publisher(user.home).key(None).address
     folder = fill(place / "tool")
     waiting = user.start(*PUBLISH)
-    while waiting.poll() is None:
-        geth.mine()
+    while geth.nonce(address) == 0 and waiting.poll() is None:
         time.sleep(0.05)
+    geth.settle()
     out, err = waiting.communicate()
     report = Result(waiting.returncode, out, err).json()
     assert report["final"] is True
