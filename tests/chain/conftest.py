@@ -44,6 +44,11 @@ class Releases:
 both = pytest.mark.parametrize("kind", ["anvil", "geth"], indirect=True)
 """For a test that asks nothing of a node which is one implementation's own: run with each of them."""
 
+both_at_length = pytest.mark.parametrize(
+    "kind", ["anvil", pytest.param("geth", marks=pytest.mark.long)], indirect=True
+)
+"""The same where that takes its time: with geth among the long tests."""
+
 
 @pytest.fixture
 def kind(request: pytest.FixtureRequest) -> str:

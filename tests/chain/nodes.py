@@ -34,7 +34,7 @@ class Node(ABC):
 
     @abstractmethod
     def fund(self, address: str, wei: int = RICH) -> None:
-        """Let an account that has nothing have that much."""
+        """Let an account that has next to nothing have that much."""
 
     def call(self, method: str, *params: object) -> Any:
         return self._rpc.call(method, *params)

@@ -89,6 +89,33 @@ def test_threat_08_a_newer_release_at_the_head_does_not_replace_the_final_one(
 
 
 @both
+@pytest.mark.parametrize(
+    "setting",
+    ['finality = "latest"', 'finality = "safe"', "confirmations = 2"],
+)
+def test_a_record_is_read_at_the_block_that_the_policy_says(
+    node: Node, folder: Path, tmp_path: Path, setting: str
+) -> None:
+    session = node.publisher(tmp_path / "home")
+    session.home.trust_file.write_text(f"[policy]\n{setting}\n")
+    sent = publish(session, folder, "tool", "1.0.0", wait=False)
+    assert sent.block is not None
+
+    def number() -> int:
+        if "safe" in setting:
+            return int(node.call("eth_getBlockByNumber", "safe", False)["number"], 16)
+        return node.height() - (2 if setting.endswith("2") else 0)
+
+    if number() < sent.block.number:
+        with pytest.raises(Unfinalized):
+            resolve(session, sent.link)
+    node.mine(2)
+    record = resolve(session, sent.link)
+    assert record.block.number == number() >= sent.block.number
+    assert record.is_proven
+
+
+@both
 def test_a_package_without_a_latest_release_says_so(
     node: Node, folder: Path, tmp_path: Path
 ) -> None:
