@@ -6,7 +6,7 @@ BIN := .venv/bin
 # A process for each core; the tests of one file stay together, as they share chains and daemons.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo test test-long lint format bench contracts kubo live-deps slither clean
+.PHONY: help setup demo test test-long lint format bench contracts kubo geth live-deps slither clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,7 +53,10 @@ contracts: setup  ## compile the registry and write the artifact that ships
 kubo:  ## a Kubo (IPFS) daemon at build/ipfs: the one on PATH, else npm's, else built by Go
 	@$(PYTHON) tools/kubo/get.py
 
-live-deps: kubo tools/live/node_modules/.done  ## other people's programs that the tests talk to
+geth:  ## a geth (Ethereum) node at build/geth: the one on PATH, else built by Go
+	@$(PYTHON) tools/geth/get.py
+
+live-deps: kubo geth tools/live/node_modules/.done  ## other people's programs that the tests talk to
 
 tools/live/node_modules/.done: tools/live/package-lock.json
 	cd tools/live && npm ci --ignore-scripts --no-audit --no-fund

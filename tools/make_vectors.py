@@ -2,9 +2,9 @@
 
 ``python tools/make_vectors.py --ipfs PATH`` reads each file's recipes and writes the expected
 values beside them: content roots, CIDs and manifest digests by Kubo (any version with the profile
-``unixfs-v1-2025``), storage keys by eth_abi and eth_utils, and the true headers of broken
-manifests by the tests' plain reference. ``--check`` writes nothing and fails if a file would change.
-To add a case, write its recipe with any values expected, and run this.
+``unixfs-v1-2025``), storage keys by eth_abi and eth_utils, receipts by py-trie and pyrlp, and the true
+headers of broken manifests by the tests' plain reference. ``--check`` writes nothing and fails if a
+file would change. To add a case, write its recipe with any values expected, and run this.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ VECTORS = ROOT / "spec" / "vectors"
 ARTIFACT = ROOT / "integrity" / "chain" / "ContentRegistry.json"
 sys.path.insert(0, str(ROOT))
 
-from tests.conformance import honest, recipes  # noqa: E402 - found by the line above
+from tests.conformance import honest, recipes, states  # noqa: E402 - found by the line above
 from tests.core import plain_unixfs as plain  # noqa: E402
 
 PROFILE = "test,unixfs-v1-2025"
@@ -56,6 +56,7 @@ def main() -> int:
             "manifests-good": lambda value: fill_good(value, kubo),
             "manifests-bad": fill_bad,
             "registry": fill_registry,
+            "receipts": fill_receipts,
         }
         for topic, fill in topics.items():
             path = VECTORS / f"{topic}.json"
@@ -270,6 +271,74 @@ def _packed(fields: list[tuple[int, int]]) -> str:
 def _create2(deployer: str, salt: str, init_code_hash: str) -> str:
     parts = [bytes.fromhex(part[2:]) for part in (deployer, salt, init_code_hash)]
     return to_checksum_address(keccak(b"\xff" + b"".join(parts))[12:])
+
+
+# --- receipts: py-trie and pyrlp -----------------------------------------------------------------
+
+
+def fill_receipts(value: dict[str, Any]) -> None:
+    """Every receipt of a state, its block, and what is put into a good one to break it."""
+    good = {case["name"]: case for case in value["good"]}
+    for case in (*value["good"], *value["bad"]):
+        if "state" in case:
+            receipt = _receipt(value["publisher"], case["state"])
+            case["receipt"] = _canonical(receipt)
+            case["checkpoint"] = keccak(hexstr=receipt["header"]).hex()
+        elif "change" in case:
+            receipt = json.loads(good[case["of"]]["receipt"])
+            case["with"] = {key: _changed(receipt, key, how) for key, how in case["change"].items()}
+        if "of" in case and case["reason"] != "HeaderUntrusted":
+            header = case.get("with", {}).get("header")
+            of = good[case["of"]]["checkpoint"]
+            case["checkpoint"] = of if header is None else keccak(hexstr=header).hex()
+    for case in value["good"]:
+        told = case["state"]["header"]
+        case["block"] = {
+            "number": told["number"], "hash": case["checkpoint"], "time": told["time"],
+        }  # fmt: skip
+
+
+def _receipt(publisher: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    artifact = json.loads(ARTIFACT.read_text(encoding="utf-8"))
+    registry = artifact["create2"]["address"]
+    release = state["release"]
+    names = {name: state[name] for name in ("package", "version")} | {"publisher": publisher}
+    keys = _keys(names | {"sequence": release["sequence"]})
+    told = {
+        "head": _head(state["head"]), "release": _release(release), "manifest": state["manifest"],
+    }  # fmt: skip
+    words = {name: (_bytes(keys[f"{name}_slot"]), _bytes(word)) for name, word in told.items()}
+    code = keccak(hexstr=state.get("code", artifact["deployedBytecode"]))
+    proven = states.proofs(registry, code, words, state)
+    fixed = {"chain": state["chain"], "format": "integrity-receipt/1", "registry": registry}
+    return names | fixed | proven
+
+
+def _canonical(receipt: Mapping[str, Any]) -> str:
+    return json.dumps(receipt, sort_keys=True, separators=(",", ":")) + "\n"
+
+
+def _changed(receipt: Mapping[str, Any], key: str, how: str) -> object:
+    """A proof, or the header, as a bad case has it changed."""
+    if how in receipt:  # the proof of something else
+        return receipt[how]
+    if key == "header":
+        whole = str(receipt[key])
+        digits = {"without its end": whole[:-2], "of another root": whole.replace("a0", "a1", 1)}
+        extra = b"vector".hex()
+        digits["of another block"] = whole.replace(extra, b"wector".hex())
+        return digits[how]
+    nodes = list(receipt[key])
+    last = nodes[-1][:-1] + ("0" if nodes[-1][-1] != "0" else "1")
+    return {
+        "flipped": [*nodes[:-1], last], "without its root": nodes[1:], "without its leaf": nodes[:-1],
+        "reversed": nodes[::-1], "with a node too many": [*nodes, nodes[-1]], "empty": [],
+        "of 66 nodes": [nodes[0]] * 66,
+    }[how]  # fmt: skip
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
 
 
 def _hex(data: bytes) -> str:

@@ -9,7 +9,7 @@ from web3.exceptions import Web3Exception
 from web3.providers.base import JSONBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
-from integrity.chain.refusals import OF_THE_TRANSACTION, Refusals
+from integrity.chain.refusals import Refusals, of_transaction
 from integrity.chain.rpc import JsonRpc, RpcError
 from integrity.errors import RpcAnswerInvalid, RpcUnavailable
 
@@ -38,7 +38,7 @@ class Provider(JSONBaseProvider):
             try:
                 return self._asked(method, params)
             except RpcError as error:
-                if error.code in OF_THE_TRANSACTION:
+                if of_transaction(error):
                     raise
                 time.sleep(pause)
             except RpcUnavailable:

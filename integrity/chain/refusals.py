@@ -22,7 +22,7 @@ _NONCE_TAKEN = (
 SEQUENCE_CONFLICT = "SequenceConflict"
 
 _ASKS_THE_CHAIN = {"eth_estimateGas", "eth_sendRawTransaction"}
-OF_THE_TRANSACTION = {3, -32000, -32003}
+_OF_THE_TRANSACTION = {3, -32000, -32003}
 """Codes by which a node speaks of the transaction: reverted (geth), invalid input, rejected (EIP-1474)."""
 
 _NOT_TAKEN = (
@@ -39,6 +39,13 @@ def sent_before(error: TransactionRefused) -> bool:
 def nonce_taken(error: TransactionRefused) -> bool:
     """Whether another transaction has the nonce."""
     return any(text in error.message.lower() for text in _NONCE_TAKEN)
+
+
+def of_transaction(error: RpcError) -> bool:
+    """Whether the node speaks of the transaction it was handed, rather than of itself: geth has the same
+    code for what it cannot answer yet.
+    """
+    return error.method in _ASKS_THE_CHAIN and error.code in _OF_THE_TRANSACTION
 
 
 def no_funds(sender: str) -> TransactionRefused:
@@ -74,7 +81,7 @@ class Refusals:
             return _of_registry(item, raw[4:])
         if "insufficient funds" in error.said.lower():
             return no_funds(sender)
-        if error.method not in _ASKS_THE_CHAIN or error.code not in OF_THE_TRANSACTION:
+        if not of_transaction(error):
             return error
         refused = TransactionRefused(f"the chain refuses the transaction: {error.said[:500]}")
         if error.method == "eth_estimateGas" or sent_before(refused) or nonce_taken(refused):

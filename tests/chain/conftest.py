@@ -16,9 +16,12 @@ from integrity.home import Home
 from integrity.publishing.publish import Published
 from integrity.testing.people import equip
 
+from . import geths
 from .anvils import Anvil, running_anvil, with_registry
 from .devchains import Chains
+from .geths import Geth, running_geth
 from .lying_rpc import LyingRpc
+from .nodes import Node
 
 MakeAnvil = Callable[..., Anvil]
 MakeRpc = Callable[..., LyingRpc]
@@ -38,20 +41,79 @@ class Releases:
         return self.first.link.publisher
 
 
+both = pytest.mark.parametrize("kind", ["anvil", "geth"], indirect=True)
+"""For a test that asks nothing of a node which is one implementation's own: run with each of them."""
+
+both_at_length = pytest.mark.parametrize(
+    "kind", ["anvil", pytest.param("geth", marks=pytest.mark.long)], indirect=True
+)
+"""The same where that takes its time: with geth among the long tests."""
+
+
+@pytest.fixture
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which node a test's chain has behind it: anvil, unless the test is for ``both``."""
+    return str(getattr(request, "param", "anvil"))
+
+
 @pytest.fixture(scope="session")
-def releases(
-    integrity_chain: DevelopmentChain, tmp_path_factory: pytest.TempPathFactory
-) -> Releases:
-    """Releases for tests that only read, on the session's chain."""
-    session = Session(Home.at(tmp_path_factory.mktemp("publisher")))
-    equip(session.home, integrity_chain.rpc)
-    folder = tmp_path_factory.mktemp("releases")
+def geth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Geth]:
+    """A geth for the whole session, with the registry on its chain."""
+    folder = tmp_path_factory.mktemp("geth")
+    with running_geth(folder) as running:
+        yield geths.with_registry(running, folder / "deployer")
+
+
+@pytest.fixture
+def shared(kind: str, request: pytest.FixtureRequest) -> Node:
+    """The chain of this kind that the session's tests have in common."""
+    if kind == "geth":
+        found: Node = request.getfixturevalue("geth")
+        return found
+    chain: DevelopmentChain = request.getfixturevalue("integrity_chain")
+    return Anvil(chain.rpc)
+
+
+@pytest.fixture
+def node(kind: str, request: pytest.FixtureRequest) -> Node:
+    """A chain that a test's publishers write to: an anvil of its own, or the session's geth."""
+    found: Node = request.getfixturevalue(kind)
+    return found
+
+
+def _released(session: Session, folder: Path, *, wait: bool) -> Releases:
     (folder / "a").write_text("one")
     first = publish(session, folder, "tool", "1.0.0", wait=False)
     (folder / "a").write_text("two")
     second = publish(session, folder, "tool", "2.0.0", wait=False)
-    other = publish(session, folder, "other", "1.0.0")
+    other = publish(session, folder, "other", "1.0.0", wait=wait)
     return Releases(session, first, second, other)
+
+
+@pytest.fixture(scope="session")
+def anvil_releases(
+    integrity_chain: DevelopmentChain, tmp_path_factory: pytest.TempPathFactory
+) -> Releases:
+    """Releases on the session's development chain."""
+    session = Session(Home.at(tmp_path_factory.mktemp("publisher")))
+    equip(session.home, integrity_chain.rpc)
+    return _released(session, tmp_path_factory.mktemp("releases"), wait=True)
+
+
+@pytest.fixture(scope="session")
+def geth_releases(geth: Geth, tmp_path_factory: pytest.TempPathFactory) -> Releases:
+    """The same on the session's geth, whose blocks do not come by themselves."""
+    session = geth.publisher(tmp_path_factory.mktemp("publisher"))
+    made = _released(session, tmp_path_factory.mktemp("releases"), wait=False)
+    geth.settle()
+    return made
+
+
+@pytest.fixture
+def releases(kind: str, request: pytest.FixtureRequest) -> Releases:
+    """Final releases for tests that only read, on the chain of this kind."""
+    found: Releases = request.getfixturevalue(f"{kind}_releases")
+    return found
 
 
 @pytest.fixture
@@ -72,10 +134,10 @@ def anvil(bare_anvil: MakeAnvil) -> Anvil:
 
 
 @pytest.fixture
-def lying_rpc(integrity_chain: DevelopmentChain) -> Iterator[MakeRpc]:
+def lying_rpc(shared: Node) -> Iterator[MakeRpc]:
     """Makes nodes that lie, in front of the session's chain or of the one named."""
     with ExitStack() as stack:
-        yield lambda upstream=integrity_chain.rpc: stack.enter_context(LyingRpc(upstream))
+        yield lambda upstream=shared.url: stack.enter_context(LyingRpc(upstream))
 
 
 @pytest.fixture
@@ -96,9 +158,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def session(anvil: Anvil, tmp_path: Path) -> Session:
+def session(node: Node, tmp_path: Path) -> Session:
     """A publisher on the chain that this test steers."""
-    return anvil.publisher(tmp_path / "home")
+    return node.publisher(tmp_path / "home")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from integrity.core.names import keccak256
 from integrity.core.registry import manifest_slot, release_slot
 from integrity.publishing.publish import Published
 
-from .anvils import Anvil
+from .nodes import Node
 
 REGISTRY = load_artifact().address
 
@@ -24,11 +24,11 @@ def journal(session: Session) -> list[Any]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
 
 
-def count(anvil: Anvil, publisher: str, package: str = "tool") -> int:
+def count(node: Node, publisher: str, package: str = "tool") -> int:
     """How many releases the registry has, by its state."""
     total = 0
     while int(
-        anvil.call(
+        node.call(
             "eth_getStorageAt",
             REGISTRY,
             "0x" + manifest_slot(publisher, package, total + 1).hex(),

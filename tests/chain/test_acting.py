@@ -22,31 +22,34 @@ from integrity.errors import ReleaseNotFound, Revoked, TransactionRefused, Usage
 from integrity.keys.keystore import DEVELOPMENT_CHAIN
 from integrity.publishing.acting import Actor
 
-from .anvils import Anvil, reason_code
+from .conftest import both
 from .ledger import journal
+from .nodes import Node, reason_code
+
+pytestmark = both
 
 COMPROMISED = reason_code("compromised")
 DAY = 86_400
 
 
 @pytest.fixture
-def mine(anvil: Anvil, tmp_path: Path) -> Session:
-    return anvil.publisher(tmp_path / "mine")
+def mine(node: Node, tmp_path: Path) -> Session:
+    return node.publisher(tmp_path / "mine")
 
 
 @pytest.fixture
-def theirs(anvil: Anvil, tmp_path: Path) -> Session:
-    return anvil.publisher(tmp_path / "theirs")
+def theirs(node: Node, tmp_path: Path) -> Session:
+    return node.publisher(tmp_path / "theirs")
 
 
 def actor(session: Session) -> Actor:
     return Actor(session, DEVELOPMENT_CHAIN, wait=False)
 
 
-def release(anvil: Anvil, session: Session, folder: Path, version: str = "1.0.0") -> Link:
+def release(node: Node, session: Session, folder: Path, version: str = "1.0.0") -> Link:
     (folder / "README").write_text(version)
     link = publish(session, folder, "tool", version, wait=False).link
-    anvil.mine(3)
+    node.settle()
     return link
 
 
@@ -54,26 +57,26 @@ def address_of(session: Session) -> str:
     return session.key(None).address
 
 
-def test_a_release_is_revoked_once_and_for_good(anvil: Anvil, mine: Session, folder: Path) -> None:
-    link = release(anvil, mine, folder)
+def test_a_release_is_revoked_once_and_for_good(node: Node, mine: Session, folder: Path) -> None:
+    link = release(node, mine, folder)
     assert resolve(mine, link).version == "1.0.0"
     done = actor(mine).revoke(link, COMPROMISED, "stolen\x1b[2J")
     assert (done.already, done.by, len(done.transaction or b"")) == (False, address_of(mine), 32)
-    anvil.mine(3)
+    node.settle()
     with pytest.raises(Revoked, match="compromised"):
         resolve(mine, link)
-    nonce = anvil.nonce(address_of(mine))
+    nonce = node.nonce(address_of(mine))
     assert actor(mine).revoke(link, COMPROMISED).already
     with pytest.raises(TransactionRefused, match="revoked already"):
         actor(mine).revoke(link, COMPROMISED + 1)
-    assert anvil.nonce(address_of(mine)) == nonce
+    assert node.nonce(address_of(mine)) == nonce
 
 
 def test_what_is_not_there_or_no_reason_is_not_revoked(
-    anvil: Anvil, mine: Session, folder: Path
+    node: Node, mine: Session, folder: Path
 ) -> None:
-    link = release(anvil, mine, folder)
-    nonce = anvil.nonce(address_of(mine))
+    link = release(node, mine, folder)
+    nonce = node.nonce(address_of(mine))
     with pytest.raises(ReleaseNotFound):
         actor(mine).revoke(replace(link, version="9.9.9"), COMPROMISED)
     with pytest.raises(UsageError, match="names no version"):
@@ -81,14 +84,14 @@ def test_what_is_not_there_or_no_reason_is_not_revoked(
     for reason in (0, 6, 255, 256):
         with pytest.raises(UsageError):
             actor(mine).revoke(link, reason)
-    assert anvil.nonce(address_of(mine)) == nonce
+    assert node.nonce(address_of(mine)) == nonce
 
 
 def test_nobody_else_revokes_or_chooses(
-    anvil: Anvil, mine: Session, theirs: Session, folder: Path
+    node: Node, mine: Session, theirs: Session, folder: Path
 ) -> None:
-    link = release(anvil, mine, folder)
-    release(anvil, mine, folder, "2.0.0")
+    link = release(node, mine, folder)
+    release(node, mine, folder, "2.0.0")
     jobs: list[Callable[[], object]] = [
         lambda: actor(theirs).revoke(link, COMPROMISED),
         lambda: actor(theirs).set_latest(link),
@@ -99,30 +102,30 @@ def test_nobody_else_revokes_or_chooses(
     for job in jobs:
         with pytest.raises(TransactionRefused, match="may not"):
             job()
-    assert anvil.nonce(address_of(theirs)) == 0
+    assert node.nonce(address_of(theirs)) == 0
     assert journal(theirs) == []
 
 
-def test_the_latest_is_chosen(anvil: Anvil, mine: Session, folder: Path) -> None:
-    first = release(anvil, mine, folder)
-    release(anvil, mine, folder, "2.0.0")
+def test_the_latest_is_chosen(node: Node, mine: Session, folder: Path) -> None:
+    first = release(node, mine, folder)
+    release(node, mine, folder, "2.0.0")
     assert resolve(mine, replace(first, version=None)).version == "2.0.0"
     assert not actor(mine).set_latest(first).already
-    anvil.mine(3)
+    node.settle()
     assert resolve(mine, replace(first, version=None)).version == "1.0.0"
     assert actor(mine).set_latest(first).already
 
 
 def test_an_endorsement_is_proven_and_taken_back(
-    anvil: Anvil, mine: Session, theirs: Session, folder: Path
+    node: Node, mine: Session, theirs: Session, folder: Path
 ) -> None:
-    link = release(anvil, mine, folder)
+    link = release(node, mine, folder)
     endorser = replace(theirs, publisher=link.publisher)
     record = resolve(mine, link)
     slot = endorsement_slot(address_of(theirs), record.manifest)
 
     def kind() -> int:
-        anvil.mine(3)
+        node.settle()
         view = mine.view(link)
         (word,) = view.words([slot])
         assert view.is_proven
@@ -140,16 +143,16 @@ def test_an_endorsement_is_proven_and_taken_back(
 
 
 def test_threat_44_a_delegate_publishes_until_the_right_is_taken_away(
-    anvil: Anvil, mine: Session, theirs: Session, folder: Path
+    node: Node, mine: Session, theirs: Session, folder: Path
 ) -> None:
     own = address_of(mine)
     delegate = replace(theirs, publisher=own)
     with pytest.raises(TransactionRefused, match="may not publish"):
-        release(anvil, delegate, folder)
+        release(node, delegate, folder)
     until = int(time.time()) + DAY
     assert not actor(mine).set_delegate(own, "tool", address_of(theirs), until).already
     assert actor(mine).set_delegate(own, "tool", address_of(theirs), until).already
-    link = release(anvil, delegate, folder)
+    link = release(node, delegate, folder)
     record = resolve(mine, link)
     assert (record.publisher, record.by) == (own, address_of(theirs))
     slot = delegate_slot(own, 0, "tool", address_of(theirs))
@@ -158,39 +161,39 @@ def test_threat_44_a_delegate_publishes_until_the_right_is_taken_away(
         actor(delegate).revoke(link, COMPROMISED)
     actor(mine).set_delegate(own, "tool", address_of(theirs), 0)
     with pytest.raises(TransactionRefused, match="may not publish"):
-        release(anvil, delegate, folder, "2.0.0")
-    anvil.mine(3)
+        release(node, delegate, folder, "2.0.0")
+    node.settle()
     assert resolve(mine, link).version == "1.0.0", "what was released before stands"
 
 
 def test_a_publisher_is_handed_over_and_its_delegates_end(
-    anvil: Anvil, mine: Session, theirs: Session, folder: Path, tmp_path: Path
+    node: Node, mine: Session, theirs: Session, folder: Path, tmp_path: Path
 ) -> None:
     own, other = address_of(mine), address_of(theirs)
-    helper = anvil.publisher(tmp_path / "helper")
+    helper = node.publisher(tmp_path / "helper")
     actor(mine).set_delegate(own, "", address_of(helper), 2**39)
-    link = release(anvil, replace(helper, publisher=own), folder)
+    link = release(node, replace(helper, publisher=own), folder)
     actor(mine).offer_control(own, other)
     assert actor(mine).offer_control(own, other).already
-    release(anvil, mine, folder, "1.1.0")  # nothing changes until it is accepted
+    release(node, mine, folder, "1.1.0")  # nothing changes until it is accepted
     assert actor(theirs).controller(own).address == own
     actor(theirs).accept_control(own)
     assert actor(theirs).accept_control(own).already
     assert actor(theirs).controller(own).epoch == 1
     for session in (mine, replace(helper, publisher=own)):
         with pytest.raises(TransactionRefused, match="may not publish"):
-            release(anvil, session, folder, "2.0.0")
-    release(anvil, replace(theirs, publisher=own), folder, "2.0.0")
+            release(node, session, folder, "2.0.0")
+    release(node, replace(theirs, publisher=own), folder, "2.0.0")
     assert resolve(mine, link).version == "1.0.0"
 
 
 def test_a_lost_answer_pays_once(
-    anvil: Anvil, mine: Session, folder: Path, monkeypatch: pytest.MonkeyPatch
+    node: Node, mine: Session, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from integrity.chain.writer import ChainWriter
 
-    link = release(anvil, mine, folder)
-    nonce = anvil.nonce(address_of(mine))
+    link = release(node, mine, folder)
+    nonce = node.nonce(address_of(mine))
 
     class Killed(BaseException):
         """As by a signal that cannot be caught."""
@@ -205,7 +208,7 @@ def test_a_lost_answer_pays_once(
     (signed,) = [entry for entry in journal(mine) if entry["purpose"].startswith("revoke")]
     again = actor(mine).revoke(link, COMPROMISED)
     assert (again.already, again.transaction) == (True, bytes.fromhex(signed["hash"][2:]))
-    anvil.mine(3)
+    node.settle()
     with pytest.raises(Revoked):
         resolve(mine, link)
-    assert anvil.nonce(address_of(mine)) == nonce + 1
+    assert node.nonce(address_of(mine)) == nonce + 1

@@ -14,18 +14,19 @@ from integrity.client.session import Session
 from integrity.errors import ReleaseExists, RpcUnavailable, TransactionRefused
 
 from .anvils import Anvil
-from .conftest import MakeRpc
+from .conftest import MakeRpc, both_at_length
 from .ledger import count, journal, send
 from .lying_rpc import Call, Forward, HangUp, LyingRpc
+from .nodes import Node
 from .processes import Publisher, killing
 
 SEND = "eth_sendRawTransaction"
 
 
-def calls_of_a_publish(anvil: Anvil, folder: Path, tmp_path: Path, lying_rpc: MakeRpc) -> list[str]:
+def calls_of_a_publish(node: Node, folder: Path, tmp_path: Path, lying_rpc: MakeRpc) -> list[str]:
     """What an undisturbed publish asks the node, in order."""
-    rpc = lying_rpc(anvil.url)
-    send(replace(anvil.publisher(tmp_path / "measured"), rpc=(rpc.url,)), folder)
+    rpc = lying_rpc(node.url)
+    send(replace(node.publisher(tmp_path / "measured"), rpc=(rpc.url,)), folder)
     return rpc.methods()
 
 
@@ -39,16 +40,17 @@ def killed_at(
     return publisher
 
 
+@both_at_length
 @pytest.mark.parametrize("after", [False, True], ids=["before the node hears", "before the answer"])
 def test_a_publish_killed_at_any_call_is_done_once_by_the_next_run(
-    anvil: Anvil, folder: Path, tmp_path: Path, lying_rpc: MakeRpc, after: bool
+    node: Node, folder: Path, tmp_path: Path, lying_rpc: MakeRpc, after: bool
 ) -> None:
-    methods = calls_of_a_publish(anvil, folder, tmp_path, lying_rpc)
+    methods = calls_of_a_publish(node, folder, tmp_path, lying_rpc)
     sent = methods.index(SEND)
     for point, method in enumerate(methods):
-        session = anvil.publisher(tmp_path / f"home-{point}")
+        session = node.publisher(tmp_path / f"home-{point}")
         address = session.key(None).address
-        rpc = lying_rpc(anvil.url)
+        rpc = lying_rpc(node.url)
         publisher = killed_at(point, rpc, session, folder, after=after)
         if publisher.process.exitcode == 0 and len(rpc.asked) <= point:
             break  # it had to ask less often than when it was measured: how often is a matter of time
@@ -56,7 +58,7 @@ def test_a_publish_killed_at_any_call_is_done_once_by_the_next_run(
         journaled = journal(session)
         assert len(journaled) == (point >= sent - 1), f"written down at {method}, call {point}"
         done = send(session, folder)
-        assert (count(anvil, address), anvil.nonce(address)) == (1, 1), (method, point)
+        assert (count(node, address), node.nonce(address)) == (1, 1), (method, point)
         assert done.sequence == 1
         if journaled and done.transaction is not None:
             assert "0x" + done.transaction.hex() == journaled[0]["hash"]
@@ -82,10 +84,11 @@ def test_a_publish_killed_with_its_transaction_in_the_mempool_goes_on_with_it(
     assert journal(session) == []
 
 
+@both_at_length
 def test_the_recorded_manifest_is_kept_when_the_folder_changes_after_a_kill(
-    anvil: Anvil, session: Session, folder: Path, lying_rpc: MakeRpc
+    node: Node, session: Session, folder: Path, lying_rpc: MakeRpc
 ) -> None:
-    rpc = lying_rpc(anvil.url)
+    rpc = lying_rpc(node.url)
     rpc.act = killing(lambda: publisher, lambda call: call["method"] == SEND, after=True)
     publisher = Publisher(replace(session, rpc=(rpc.url,)), folder)
     publisher.process.join()
@@ -124,10 +127,11 @@ def test_another_release_waits_for_the_transaction_that_a_killed_run_left(
     assert (count(anvil, address), anvil.nonce(address)) == (2, 2)
 
 
+@both_at_length
 def test_an_answer_lost_on_the_way_is_made_up_for_in_the_same_run(
-    anvil: Anvil, session: Session, address: str, folder: Path, lying_rpc: MakeRpc
+    node: Node, session: Session, address: str, folder: Path, lying_rpc: MakeRpc
 ) -> None:
-    rpc = lying_rpc(anvil.url)
+    rpc = lying_rpc(node.url)
 
     def act(call: Call, forward: Forward) -> dict[str, Any]:
         answer = forward()
@@ -140,14 +144,15 @@ def test_an_answer_lost_on_the_way_is_made_up_for_in_the_same_run(
     first, *others = rpc.calls(SEND)
     assert others
     assert all(call["params"] == first["params"] for call in others), "the same bytes"
-    assert (count(anvil, address), anvil.nonce(address)) == (1, 1)
+    assert (count(node, address), node.nonce(address)) == (1, 1)
 
 
+@both_at_length
 @pytest.mark.parametrize("heard", [False, True], ids=["before the sending", "after the sending"])
 def test_a_node_that_dies_at_the_sending_is_could_not_check_and_the_same_bytes_go_out_later(
-    anvil: Anvil, session: Session, address: str, folder: Path, lying_rpc: MakeRpc, heard: bool
+    node: Node, session: Session, address: str, folder: Path, lying_rpc: MakeRpc, heard: bool
 ) -> None:
-    rpc = lying_rpc(anvil.url)
+    rpc = lying_rpc(node.url)
 
     def act(call: Call, forward: Forward) -> dict[str, Any]:
         if not rpc.calls(SEND):
@@ -166,7 +171,7 @@ def test_a_node_that_dies_at_the_sending_is_could_not_check_and_the_same_bytes_g
     assert done.transaction is not None
     assert "0x" + done.transaction.hex() == signed["hash"]
     assert done.already == heard
-    assert (count(anvil, address), anvil.nonce(address)) == (1, 1)
+    assert (count(node, address), node.nonce(address)) == (1, 1)
 
 
 @pytest.mark.parametrize("taken", [True, False], ids=["taken all the same", "not taken"])
@@ -222,8 +227,9 @@ def test_bytes_that_a_node_keeps_refusing_are_replaced_under_the_same_nonce(
     assert (kept["nonce"], kept["raw"] in refused) == (0, False)
 
 
+@both_at_length
 def test_a_journal_with_rubbish_in_it_does_no_harm(
-    anvil: Anvil, session: Session, address: str, folder: Path
+    node: Node, session: Session, address: str, folder: Path
 ) -> None:
     session.home.journal.mkdir(parents=True)
     for name, text in {
@@ -235,10 +241,11 @@ def test_a_journal_with_rubbish_in_it_does_no_harm(
         (session.home.journal / name).write_text(text)
     assert send(session, folder).sequence == 1
     assert (session.home.journal / "notes.txt").read_text() == "mine"
-    assert anvil.nonce(address) == 1
+    assert node.nonce(address) == 1
 
 
-def test_the_journal_is_its_owners_only(anvil: Anvil, session: Session, folder: Path) -> None:
+@both_at_length
+def test_the_journal_is_its_owners_only(node: Node, session: Session, folder: Path) -> None:
     send(session, folder)
     (path,) = session.home.journal.glob("*.json")
     assert path.stat().st_mode & 0o077 == 0

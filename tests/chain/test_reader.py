@@ -17,8 +17,11 @@ from integrity.client.session import Session
 from integrity.core.registry import head_slot, package_key
 from integrity.errors import ReleaseNotFound, RpcAnswerInvalid, RpcUnavailable
 
-from .conftest import MakeRpc, Releases
+from .conftest import MakeRpc, Releases, both
 from .lying_rpc import Call, Forward, LyingRpc, of_method
+from .nodes import Node
+
+pytestmark = both
 
 REGISTRY = load_artifact().address
 
@@ -38,11 +41,11 @@ def rpc(lying_rpc: MakeRpc) -> LyingRpc:
 @pytest.mark.parametrize("job", [resolve, history])
 @pytest.mark.parametrize("versioned", [True, False])
 def test_threat_06_all_state_is_read_at_one_finalized_block(
-    releases: Releases, rpc: LyingRpc, job: Callable[..., Any], versioned: bool
+    releases: Releases, rpc: LyingRpc, shared: Node, job: Callable[..., Any], versioned: bool
 ) -> None:
     def moving(call: Call, forward: Forward) -> dict[str, Any]:
         # Whatever is asked, the chain has moved on in between.
-        RpcReader(rpc._upstream)._rpc.call("anvil_mine", "0x2")
+        shared.mine(2)
         return forward()
 
     rpc.act = moving

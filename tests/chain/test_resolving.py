@@ -17,7 +17,6 @@ from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.core.names import ZERO_ADDRESS
 from integrity.core.registry import REVOCATION_REASONS, manifest_slot, release_slot
-from integrity.devchain.chain import DevelopmentChain
 from integrity.errors import (
     ChainMismatch,
     IntegrityError,
@@ -37,8 +36,9 @@ from integrity.keys.keystore import DEVELOPMENT_CHAIN
 from integrity.trust import TrustedPublisher
 
 from .anvils import Anvil
-from .conftest import MakeAnvil, MakeRpc, Releases
+from .conftest import MakeAnvil, MakeRpc, Releases, both
 from .lying_rpc import Act, Call, Forward, of_method
+from .nodes import Node
 
 REGISTRY = load_artifact().address
 STRANGER = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
@@ -62,36 +62,66 @@ def stranger(tmp_path: Path, rpc: str, publisher: str | None) -> Session:
 
 
 @every_job
+@both
 def test_threat_08_a_record_only_at_the_head_is_unfinalized(
-    anvil: Anvil, folder: Path, tmp_path: Path, job: Job
+    node: Node, folder: Path, tmp_path: Path, job: Job
 ) -> None:
-    session = anvil.publisher(tmp_path / "home")
+    session = node.publisher(tmp_path / "home")
     link = publish(session, folder, "tool", "1.0.0", wait=False).link
     with pytest.raises(Unfinalized, match="yet in a finalized block") as caught:
         job(session, link)
     assert (caught.value.exit_code, caught.value.family) == (3, "could not check")
-    anvil.mine(3)
+    node.settle()
     assert job(session, link)
 
 
+@both
 def test_threat_08_a_newer_release_at_the_head_does_not_replace_the_final_one(
-    anvil: Anvil, folder: Path, tmp_path: Path
+    node: Node, folder: Path, tmp_path: Path
 ) -> None:
-    session = anvil.publisher(tmp_path / "home")
+    session = node.publisher(tmp_path / "home")
     link = publish(session, folder, "tool", "1.0.0", wait=False).link
-    anvil.mine(3)
+    node.settle()
     (folder / "README").write_text("newer\n")
     publish(session, folder, "tool", "2.0.0", wait=False)
     assert resolve(session, replace(link, version=None)).version == "1.0.0"
     assert [entry.version for entry in history(session, link).releases] == ["1.0.0"]
 
 
-def test_a_package_without_a_latest_release_says_so(
-    anvil: Anvil, folder: Path, tmp_path: Path
+@both
+@pytest.mark.parametrize(
+    "setting",
+    ['finality = "latest"', 'finality = "safe"', "confirmations = 2"],
+)
+def test_a_record_is_read_at_the_block_that_the_policy_says(
+    node: Node, folder: Path, tmp_path: Path, setting: str
 ) -> None:
-    session = anvil.publisher(tmp_path / "home")
+    session = node.publisher(tmp_path / "home")
+    session.home.trust_file.write_text(f"[policy]\n{setting}\n")
+    sent = publish(session, folder, "tool", "1.0.0", wait=False)
+    assert sent.block is not None
+
+    def number() -> int:
+        if "safe" in setting:
+            return int(node.call("eth_getBlockByNumber", "safe", False)["number"], 16)
+        return node.height() - (2 if setting.endswith("2") else 0)
+
+    if number() < sent.block.number:
+        with pytest.raises(Unfinalized):
+            resolve(session, sent.link)
+    node.mine(2)
+    record = resolve(session, sent.link)
+    assert record.block.number == number() >= sent.block.number
+    assert record.is_proven
+
+
+@both
+def test_a_package_without_a_latest_release_says_so(
+    node: Node, folder: Path, tmp_path: Path
+) -> None:
+    session = node.publisher(tmp_path / "home")
     link = publish(session, folder, "tool", "1.0.0", wait=False, make_latest=False).link
-    anvil.mine(3)
+    node.settle()
     assert not resolve(session, link).is_latest
     with pytest.raises(ReleaseNotFound, match="none of the 1 releases of tool was made its latest"):
         resolve(session, replace(link, version=None))
@@ -101,6 +131,7 @@ def test_a_package_without_a_latest_release_says_so(
 
 
 @every_job
+@both
 def test_threat_09_a_node_of_another_chain_is_a_mismatch(
     releases: Releases, lying_rpc: MakeRpc, tmp_path: Path, job: Job
 ) -> None:
@@ -118,7 +149,7 @@ def test_threat_09_the_chain_id_of_a_running_node_changes(
 ) -> None:
     session = anvil.publisher(tmp_path / "home")
     link = publish(session, folder, "tool", "1.0.0", wait=False).link
-    anvil.mine(3)
+    anvil.settle()
     anvil.call("anvil_setChainId", 5)
     with pytest.raises(ChainMismatch):
         resolve(session, link)
@@ -132,7 +163,7 @@ def test_threat_10_no_code_at_the_registrys_address(
     bare_anvil: MakeAnvil, tmp_path: Path, job: Job
 ) -> None:
     anvil = bare_anvil()
-    anvil.mine(3)
+    anvil.settle()
     session = stranger(tmp_path, anvil.url, STRANGER)
     with pytest.raises(RegistryMismatch, match="no contract stands") as caught:
         job(session, Link(DEVELOPMENT_CHAIN, STRANGER, "tool", "1.0.0"))
@@ -146,61 +177,29 @@ def test_threat_10_other_code_at_the_registrys_address(
 ) -> None:
     session = anvil.publisher(tmp_path / "home")
     link = publish(session, folder, "tool", "1.0.0", wait=False).link
-    anvil.mine(3)
+    anvil.settle()
     # One byte more than the genuine code, so that its storage, which is genuine, stays.
     code = anvil.call("eth_getCode", REGISTRY, "latest")
     anvil.call("anvil_setCode", REGISTRY, code + "00")
-    anvil.mine(3)
+    anvil.settle()
     with pytest.raises(RegistryMismatch, match="another contract stands"):
         job(session, link)
-
-
-@every_job
-def test_threat_10_the_genuine_code_elsewhere_with_forged_storage_is_never_consulted(
-    anvil: Anvil, lying_rpc: MakeRpc, tmp_path: Path, job: Job
-) -> None:
-    elsewhere = "0x" + "ee" * 20
-    anvil.call("anvil_setCode", elsewhere, anvil.call("eth_getCode", REGISTRY, "latest"))
-    forged = {
-        release_slot(STRANGER, "tool", "1.0.0"): (1).to_bytes(32, "big"),
-        manifest_slot(STRANGER, "tool", 1): b"\xab" * 32,
-    }
-    for slot, word in forged.items():
-        anvil.call("anvil_setStorageAt", elsewhere, "0x" + slot.hex(), "0x" + word.hex())
-    anvil.mine(3)
-    rpc = lying_rpc(anvil.url)
-    with pytest.raises(ReleaseNotFound):
-        job(
-            stranger(tmp_path, rpc.url, STRANGER),
-            Link(DEVELOPMENT_CHAIN, STRANGER, "tool", "1.0.0"),
-        )
-    state = rpc.calls("eth_getProof") + rpc.calls("eth_getStorageAt") + rpc.calls("eth_getCode")
-    assert {call["params"][0] for call in state} == {REGISTRY}
-    assert {call["params"][0]["address"] for call in rpc.calls("eth_getLogs")} <= {REGISTRY}
-    assert not rpc.calls("eth_call"), "no code is run to learn what stands in storage"
 
 
 # --- the record --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", [*REVOCATION_REASONS, 200])
-def test_a_revoked_release_is_refused_and_no_older_one_is_given(
-    anvil: Anvil, folder: Path, tmp_path: Path, code: int
+def revoked(
+    node: Node, folder: Path, tmp_path: Path, code: int, revoke: Callable[[Session, Link], None]
 ) -> None:
-    session = anvil.publisher(tmp_path / "home")
+    """Publish twice, have the second release revoked, and look."""
+    session = node.publisher(tmp_path / "home")
     first = publish(session, folder, "tool", "1.0.0", wait=False).link
     (folder / "README").write_text("newer\n")
     link = publish(session, folder, "tool", "2.0.0", wait=False).link
+    revoke(session, link)
+    node.settle()
     text = REVOCATION_REASONS.get(code, str(code))
-    if code in REVOCATION_REASONS:
-        anvil.as_sender(
-            link.publisher, "revoke", link.publisher, "tool", "2.0.0", code, "why\x1b[2J"
-        )
-    else:  # a reason that only a later registry would take
-        slot = "0x" + release_slot(link.publisher, "tool", "2.0.0").hex()
-        word = int(anvil.call("eth_getStorageAt", REGISTRY, slot, "latest"), 16) | code << 88
-        anvil.call("anvil_setStorageAt", REGISTRY, slot, f"0x{word:064x}")
-    anvil.mine(3)
     for given in (link, replace(link, version=None)):
         with pytest.raises(Revoked, match=f"reason: {text}") as caught:
             resolve(session, given)
@@ -210,11 +209,34 @@ def test_a_revoked_release_is_refused_and_no_older_one_is_given(
     assert [entry.revoked for entry in history(session, link).releases] == [None, text]
 
 
+@both
+@pytest.mark.parametrize("code", REVOCATION_REASONS)
+def test_a_revoked_release_is_refused_and_no_older_one_is_given(
+    node: Node, folder: Path, tmp_path: Path, code: int
+) -> None:
+    def revoke(session: Session, link: Link) -> None:
+        node.act(session, "revoke", link.publisher, "tool", "2.0.0", code, "why\x1b[2J")
+
+    revoked(node, folder, tmp_path, code, revoke)
+
+
+def test_a_reason_that_only_a_later_registry_would_take_revokes_as_well(
+    anvil: Anvil, folder: Path, tmp_path: Path
+) -> None:
+    def revoke(_: Session, link: Link) -> None:
+        slot = "0x" + release_slot(link.publisher, "tool", "2.0.0").hex()
+        word = int(anvil.call("eth_getStorageAt", REGISTRY, slot, "latest"), 16) | 200 << 88
+        anvil.call("anvil_setStorageAt", REGISTRY, slot, f"0x{word:064x}")
+
+    revoked(anvil, folder, tmp_path, 200, revoke)
+
+
 @pytest.mark.parametrize(
     "change",
     [{"version": "9.9.9"}, {"package": "absent"}, {"package": "absent", "version": None}],
     ids=["version", "package", "package without version"],
 )
+@both
 def test_an_absent_release_is_proven_to_be_absent(
     releases: Releases, change: dict[str, Any]
 ) -> None:
@@ -223,6 +245,7 @@ def test_an_absent_release_is_proven_to_be_absent(
     assert (caught.value.exit_code, caught.value.family) == (4, "does not verify")
 
 
+@both
 def test_a_record_says_what_it_rests_on(releases: Releases) -> None:
     record = resolve(releases.publisher, releases.first.link)
     assert record.basis == "one rpc, proven"
@@ -233,6 +256,7 @@ def test_a_record_says_what_it_rests_on(releases: Releases) -> None:
     assert record.block.number >= (releases.other.block.number if releases.other.block else 0)
 
 
+@both
 def test_a_pin_must_hold(releases: Releases) -> None:
     session, link = releases.publisher, releases.first.link
     assert resolve(session, replace(link, pin=releases.first.manifest)).version == "1.0.0"
@@ -272,6 +296,7 @@ def of_slot(slot: bytes, change: Callable[[int], int]) -> Callable[[Call, Any], 
     return changed
 
 
+@both
 def test_words_that_are_not_proven_must_not_contradict_each_other(
     releases: Releases, lying_rpc: MakeRpc, tmp_path: Path
 ) -> None:
@@ -295,6 +320,7 @@ def test_words_that_are_not_proven_must_not_contradict_each_other(
 
 
 @every_job
+@both
 def test_an_unknown_publisher_is_refused_before_anybody_is_asked(
     releases: Releases, lying_rpc: MakeRpc, tmp_path: Path, job: Job
 ) -> None:
@@ -308,6 +334,7 @@ def test_an_unknown_publisher_is_refused_before_anybody_is_asked(
 
 
 @every_job
+@both
 def test_a_link_of_another_publisher_than_the_named_one_does_not_verify(
     releases: Releases, lying_rpc: MakeRpc, job: Job
 ) -> None:
@@ -321,11 +348,12 @@ def test_a_link_of_another_publisher_than_the_named_one_does_not_verify(
     assert rpc.asked == []
 
 
+@both
 def test_a_home_trusts_its_own_keys_and_those_in_its_trust_store(
-    releases: Releases, integrity_chain: DevelopmentChain, tmp_path: Path
+    releases: Releases, shared: Node, tmp_path: Path
 ) -> None:
     assert resolve(releases.publisher, releases.first.link).version == "1.0.0"
-    session = stranger(tmp_path, integrity_chain.rpc, None)
+    session = stranger(tmp_path, shared.url, None)
     with pytest.raises(UnknownPublisher):
         resolve(session, releases.first.link)
     # Trusted on another chain is not trusted on this one.
@@ -341,10 +369,11 @@ def test_a_home_trusts_its_own_keys_and_those_in_its_trust_store(
         resolve(session, releases.first.link)
 
 
+@both
 def test_threat_42_a_named_publisher_is_compared_by_address_not_by_spelling(
-    releases: Releases, integrity_chain: DevelopmentChain, tmp_path: Path
+    releases: Releases, shared: Node, tmp_path: Path
 ) -> None:
-    session = stranger(tmp_path, integrity_chain.rpc, releases.address.lower())
+    session = stranger(tmp_path, shared.url, releases.address.lower())
     assert resolve(session, releases.first.link).version == "1.0.0"
     wrong = releases.address[:2] + releases.address[2:].swapcase()
     with pytest.raises(IntegrityError, match="checksum"):
@@ -356,16 +385,18 @@ def test_threat_42_a_named_publisher_is_compared_by_address_not_by_spelling(
 # --- which node --------------------------------------------------------------------------------
 
 
+@both
 def test_the_next_node_is_asked_when_one_is_down(
-    releases: Releases, integrity_chain: DevelopmentChain, lying_rpc: MakeRpc, tmp_path: Path
+    releases: Releases, shared: Node, lying_rpc: MakeRpc, tmp_path: Path
 ) -> None:
     broken = lying_rpc()
     broken.act = of_method("eth_chainId", lambda *_: "soon")
-    nodes = ("http://127.0.0.1:1", broken.url, integrity_chain.rpc)
+    nodes = ("http://127.0.0.1:1", broken.url, shared.url)
     session = Session(Home.at(tmp_path / "home"), rpc=nodes, publisher=releases.address)
     assert resolve(session, releases.first.link).version == "1.0.0"
 
 
+@both
 def test_when_all_nodes_are_down_each_ones_cause_is_kept(
     releases: Releases, tmp_path: Path
 ) -> None:
@@ -384,6 +415,7 @@ def test_without_any_node_the_line_to_add_is_shown(releases: Releases, tmp_path:
     assert str(tmp_path / "home" / "config.toml") in caught.value.next
 
 
+@both
 def test_nothing_of_the_machine_is_told_to_the_node(releases: Releases, lying_rpc: MakeRpc) -> None:
     rpc = lying_rpc()
     resolve(replace(releases.publisher, rpc=(rpc.url,)), releases.first.link)

@@ -14,7 +14,6 @@ from integrity.client.resolving import history, latest_manifest
 from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.core.registry import head_slot, manifest_slot, release_slot
-from integrity.devchain.chain import DevelopmentChain
 from integrity.errors import (
     NoQuorum,
     ProofInvalid,
@@ -29,9 +28,12 @@ from integrity.errors import (
 from integrity.home import Home
 from integrity.verifier.record import Mark
 
-from .conftest import MakeRpc, Releases
+from .conftest import MakeRpc, Releases, both
 from .ledger import apart
 from .lying_rpc import Call, Forward, LyingRpc, of_method
+from .nodes import Node
+
+pytestmark = both
 
 
 @pytest.fixture
@@ -230,13 +232,20 @@ def test_threat_3_another_block_in_the_place_of_the_checkpoint_is_not_read(
 
 
 def test_threat_6_a_proof_of_another_block_than_the_one_read_at_proves_nothing(
-    releases: Releases, reader: Session, lying_rpc: MakeRpc
+    releases: Releases, reader: Session, lying_rpc: MakeRpc, shared: Node
 ) -> None:
     rpc = lying_rpc()
+    final = shared.finalized()
+    roots = (
+        (number, shared.call("eth_getBlockByNumber", hex(number), False)["stateRoot"])
+        for number in range(final, -1, -1)
+    )
+    _, root = next(roots)
+    before = next(number for number, other in roots if other != root)
 
     def older(call: Call, forward: Forward) -> dict[str, Any]:
         if call["method"] == "eth_getProof":
-            call["params"][2] = "0x1"
+            call["params"][2] = hex(before)
         return forward()
 
     rpc.act = older
@@ -247,10 +256,10 @@ def test_threat_6_a_proof_of_another_block_than_the_one_read_at_proves_nothing(
 def test_threat_5_a_block_that_is_older_than_the_policy_allows_is_stale(
     releases: Releases,
     reader: Session,
-    integrity_chain: DevelopmentChain,
+    shared: Node,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    session = replace(reader, rpc=(integrity_chain.rpc,))
+    session = replace(reader, rpc=(shared.url,))
     policy(session, '[policy]\nmax_age = "1 h"\n')
     record = resolve(session, releases.first.link)
     monkeypatch.setattr("time.time", lambda: record.block.timestamp + 3700.0)
@@ -426,9 +435,9 @@ def test_threat_4_a_single_node_leaves_no_mark(
 
 
 def test_a_policy_that_is_not_understood_is_no_policy(
-    releases: Releases, reader: Session, integrity_chain: DevelopmentChain
+    releases: Releases, reader: Session, shared: Node
 ) -> None:
-    session = replace(reader, rpc=(integrity_chain.rpc,))
+    session = replace(reader, rpc=(shared.url,))
     for text in (
         "[policy]\nquorum = 0\n", '[policy]\nfinality = "soon"\n', "[policy]\nunknown = 1\n",
         "policy = 7\n", '[policy]\nmax_age = "long"\n', "[policy]\nproofs = true\n",

@@ -17,9 +17,10 @@ from integrity.keys.keystore import DEVELOPMENT_CHAIN
 from integrity.store.database import Store
 
 from .anvils import Anvil
-from .conftest import MakeRpc
+from .conftest import MakeRpc, both_at_length
 from .ledger import count, journal, send
 from .lying_rpc import Act, Call, Forward
+from .nodes import Node
 from .processes import Publisher
 
 SEND = "eth_sendRawTransaction"
@@ -37,11 +38,11 @@ def folders(tmp_path: Path, number: int) -> list[Path]:
 
 
 @pytest.fixture
-def twin(anvil: Anvil, session: Session, tmp_path: Path) -> Session:
+def twin(node: Node, session: Session, tmp_path: Path) -> Session:
     """Another machine that has the same key."""
     copy = replace(session, home=type(session.home).at(tmp_path / "twin"))
     shutil.copytree(session.home.keys, copy.home.keys)
-    chains = {DEVELOPMENT_CHAIN: {"rpc": [anvil.url]}}
+    chains = {DEVELOPMENT_CHAIN: {"rpc": [node.url]}}
     set_config(copy.home, {"default_chain": DEVELOPMENT_CHAIN, "chains": chains})
     return copy
 
@@ -81,8 +82,9 @@ def race(
 # --- one machine -------------------------------------------------------------------------------
 
 
+@both_at_length
 def test_threat_43_processes_with_one_key_get_a_nonce_and_a_record_each(
-    anvil: Anvil, session: Session, address: str, tmp_path: Path
+    node: Node, session: Session, address: str, tmp_path: Path
 ) -> None:
     contents = folders(tmp_path, 4)
     publishers = [
@@ -91,23 +93,25 @@ def test_threat_43_processes_with_one_key_get_a_nonce_and_a_record_each(
     results = [publisher.result() for publisher in publishers]
     assert sorted(result["sequence"] for result in results) == [1, 2, 3, 4]
     assert len({result["transaction"] for result in results}) == 4
-    receipts = [anvil.receipt(result["transaction"]) for result in results]
+    receipts = [node.receipt(result["transaction"]) for result in results]
     assert all(receipt["status"] == "0x1" for receipt in receipts)
-    assert (count(anvil, address), anvil.nonce(address)) == (4, 4)
+    assert (count(node, address), node.nonce(address)) == (4, 4)
 
 
+@both_at_length
 def test_threat_43_processes_that_publish_the_very_same_pay_once(
-    anvil: Anvil, session: Session, address: str, folder: Path
+    node: Node, session: Session, address: str, folder: Path
 ) -> None:
     publishers = [Publisher(session, folder) for _ in range(3)]
     results = [publisher.result() for publisher in publishers]
     assert [result["sequence"] for result in results] == [1, 1, 1]
     assert len({result["transaction"] for result in results}) == 1
-    assert (count(anvil, address), anvil.nonce(address)) == (1, 1)
+    assert (count(node, address), node.nonce(address)) == (1, 1)
 
 
+@both_at_length
 def test_threat_43_of_two_contents_for_one_version_one_is_recorded(
-    anvil: Anvil, session: Session, address: str, tmp_path: Path
+    node: Node, session: Session, address: str, tmp_path: Path
 ) -> None:
     publishers = [Publisher(session, content) for content in folders(tmp_path, 2)]
     results = [publisher.outcome() for publisher in publishers]
@@ -115,14 +119,15 @@ def test_threat_43_of_two_contents_for_one_version_one_is_recorded(
     (lost,) = [result for result in results if "error" in result]
     assert lost["error"] == "ReleaseExists"
     assert lost["evidence"]["recorded"] == won["manifest"]
-    assert (count(anvil, address), anvil.nonce(address)) == (1, 1)
+    assert (count(node, address), node.nonce(address)) == (1, 1)
 
 
 # --- two machines ------------------------------------------------------------------------------
 
 
+@both_at_length
 def test_threat_43_two_machines_race_for_one_version(
-    anvil: Anvil, session: Session, twin: Session, address: str, tmp_path: Path, lying_rpc: MakeRpc
+    node: Node, session: Session, twin: Session, address: str, tmp_path: Path, lying_rpc: MakeRpc
 ) -> None:
     contents = folders(tmp_path, 2)
     results = race([session, twin], contents, ["1.0.0", "1.0.0"], lying_rpc)
@@ -132,7 +137,7 @@ def test_threat_43_two_machines_race_for_one_version(
     assert lost["evidence"]["recorded"] == won["manifest"]
     given = lost["evidence"]["given"]
     assert given != won["manifest"]
-    assert (count(anvil, address), anvil.nonce(address)) == (1, 1)
+    assert (count(node, address), node.nonce(address)) == (1, 1)
     # Nothing of the loser's is served; its folder is intact, and can go out under another version.
     loser = [session, twin][results.index(lost)]
     with Store(loser.home.store) as store:
@@ -140,24 +145,26 @@ def test_threat_43_two_machines_race_for_one_version(
         assert store.node(bytes.fromhex(given)) is None
     assert journal(loser) == []
     assert send(loser, contents[results.index(lost)], "1.0.1").sequence == 2
-    assert anvil.nonce(address) == 2
+    assert node.nonce(address) == 2
 
 
+@both_at_length
 def test_threat_43_two_machines_race_with_the_very_same_release(
-    anvil: Anvil, session: Session, twin: Session, address: str, folder: Path, lying_rpc: MakeRpc
+    node: Node, session: Session, twin: Session, address: str, folder: Path, lying_rpc: MakeRpc
 ) -> None:
     results = race([session, twin], [folder, folder], ["1.0.0", "1.0.0"], lying_rpc)
     assert [result.get("sequence") for result in results] == [1, 1], results
     assert len({result["transaction"] for result in results}) == 1
-    assert (count(anvil, address), anvil.nonce(address)) == (1, 1)
+    assert (count(node, address), node.nonce(address)) == (1, 1)
 
 
+@both_at_length
 def test_threat_43_two_machines_race_with_different_versions(
-    anvil: Anvil, session: Session, twin: Session, address: str, tmp_path: Path, lying_rpc: MakeRpc
+    node: Node, session: Session, twin: Session, address: str, tmp_path: Path, lying_rpc: MakeRpc
 ) -> None:
     results = race([session, twin], folders(tmp_path, 2), ["1.0.0", "2.0.0"], lying_rpc)
     assert sorted(str(result.get("sequence")) for result in results) == ["1", "2"], results
-    assert (count(anvil, address), anvil.nonce(address)) == (2, 2)
+    assert (count(node, address), node.nonce(address)) == (2, 2)
 
 
 def test_threat_43_two_machines_race_in_the_mempool(
@@ -181,11 +188,12 @@ def test_threat_43_two_machines_race_in_the_mempool(
     assert (count(anvil, address), anvil.nonce(address)) == (2, 2)
 
 
+@both_at_length
 def test_another_machine_that_publishes_between_the_count_and_the_signature_is_no_error(
-    anvil: Anvil, session: Session, twin: Session, address: str, tmp_path: Path, lying_rpc: MakeRpc
+    node: Node, session: Session, twin: Session, address: str, tmp_path: Path, lying_rpc: MakeRpc
 ) -> None:
     mine, theirs = folders(tmp_path, 2)
-    rpc = lying_rpc(anvil.url)
+    rpc = lying_rpc(node.url)
     estimates = 0
 
     def act(call: Call, forward: Forward) -> dict[str, Any]:
@@ -198,7 +206,7 @@ def test_another_machine_that_publishes_between_the_count_and_the_signature_is_n
 
     rpc.act = act
     assert send(replace(session, rpc=(rpc.url,)), mine, "2.0.0").sequence == 2
-    assert (count(anvil, address), anvil.nonce(address)) == (2, 2)
+    assert (count(node, address), node.nonce(address)) == (2, 2)
 
 
 @pytest.mark.long

@@ -50,10 +50,11 @@ class Result:
 
 
 class User:
-    """Somebody with a home of their own, working in ``place``."""
+    """Somebody with a home of their own, working in ``place``. ``before`` is put before each command."""
 
-    def __init__(self, place: Path, **environment: str) -> None:
+    def __init__(self, place: Path, before: tuple[str, ...] = (), **environment: str) -> None:
         self.place = place
+        self.before = before
         self.home = place / "home"
         self.environment = {"INTEGRITY_HOME": str(self.home)} | environment
 
@@ -69,7 +70,7 @@ class User:
     def run(self, *arguments: str | bytes | Path, stdin: bytes = b"", **more: str) -> Result:
         """Run a command to its end; never on a terminal."""
         done = subprocess.run(
-            [COMMAND, *arguments], cwd=self.place, env=self.env(**more), input=stdin,
+            [*self.before, COMMAND, *arguments], cwd=self.place, env=self.env(**more), input=stdin,
             capture_output=True, timeout=120, check=False,
         )  # fmt: skip
         result = Result(done.returncode, done.stdout, done.stderr)
@@ -86,6 +87,7 @@ class User:
     def start(self, *arguments: str | Path, **more: str) -> subprocess.Popen[bytes]:
         """Start a command and leave it running."""
         return subprocess.Popen(
-            [COMMAND, *arguments], cwd=self.place, env=self.env(**more), stdin=subprocess.DEVNULL,
+            [*self.before, COMMAND, *arguments], cwd=self.place, env=self.env(**more),
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.chain.conftest import both
+from tests.chain.nodes import Node
+
 from .conftest import Release
+from .isolated import without_network
 from .running import User
 from .schema import check, documented
 
 FIELDS = documented()
+WAYS = without_network()
 NOWHERE = "http://127.0.0.1:1"
 
 
@@ -38,6 +44,7 @@ def block_of(user: User, receipt: Path, address: str) -> str:
     return str(refused.error("HeaderUntrusted", 3)["evidence"]["block_hash"])
 
 
+@both
 def test_a_receipt_is_checked_without_a_network_against_a_checkpoint(
     release: Release, receipt: Path, offline: User
 ) -> None:
@@ -79,6 +86,7 @@ def test_a_folder_is_verified_without_a_network(
     assert (failed.code, failed.json()["verdict"]) == (4, "failed")
 
 
+@both
 def test_publish_and_get_leave_one_beside_what_they_made(release: Release, reader: User) -> None:
     shipped = release.folder.with_name("tool.receipt")
     assert json.loads(shipped.read_bytes())["version"] == "1.0.0"
@@ -97,6 +105,7 @@ def test_publish_and_get_leave_one_beside_what_they_made(release: Release, reade
     assert not (reader.place / "bare.receipt").exists()
 
 
+@both
 def test_nodes_that_are_named_vouch_for_a_receipts_block(
     release: Release, receipt: Path, reader: User
 ) -> None:
@@ -107,6 +116,7 @@ def test_nodes_that_are_named_vouch_for_a_receipts_block(
     assert "127.0.0.1:1" in str(error["causes"])
 
 
+@both
 def test_what_a_quorum_vouched_for_is_known_again_without_a_network(
     release: Release, reader: User
 ) -> None:
@@ -122,6 +132,35 @@ def test_what_a_quorum_vouched_for_is_known_again_without_a_network(
     assert reader.ok("verify", "out", "--receipt", "out.receipt", *known).text.startswith(
         "verified"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    list(zip(("geth", "anvil"), WAYS.values(), strict=False)),
+    indirect=["kind"],
+    ids=WAYS,
+)
+def test_a_receipt_made_on_one_machine_is_checked_on_another_with_no_network(
+    release: Release, receipt: Path, shared: Node, tmp_path: Path, way: tuple[str, ...]
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(release.folder, elsewhere / "tool")
+    for copied in (receipt, release.folder.with_name("tool.integrity")):
+        shutil.copy(copied, elsewhere)
+    other = User(elsewhere, way)
+    named = ("--publisher", release.address, "--json")
+    # The node runs, as the test's own machine sees, and this one cannot reach it.
+    assert shared.height() > 0
+    other.run("log", release.link, *named, "--rpc", shared.url).error("RpcUnavailable", 3)
+    block = block_of(other, Path("tool.receipt"), release.address)
+    vouched = (*named, "--checkpoint", block)
+    done = other.ok("receipt", "check", "tool.receipt", release.link, *vouched).json()
+    assert (done["manifest"], done["basis"]) == (release.report["manifest"], "checkpoint, proven")
+    verify = ("verify", "tool", release.link, "--receipt", "tool.receipt", *vouched)
+    assert other.ok(*verify).json()["verdict"] == "verified"
+    (elsewhere / "tool" / "README").write_text("another\n")
+    damaged = other.run(*verify)
+    assert (damaged.code, damaged.json()["verdict"]) == (4, "failed")
 
 
 def test_an_unknown_publisher_and_another_release_are_refused(

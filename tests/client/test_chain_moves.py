@@ -19,12 +19,12 @@ from integrity.sources.gateway import GatewaySource
 from integrity.store.database import Store
 from integrity.testing.serving import ServedHome
 from tests.chain.anvils import Anvil, with_registry
-from tests.chain.conftest import MakeAnvil, bare_anvil, lying_rpc
+from tests.chain.conftest import MakeAnvil, bare_anvil
 from tests.chain.lying_rpc import LyingRpc
 
 from .helpers import MIB, pattern, tree_of, write_tree
 
-__all__ = ["bare_anvil", "lying_rpc"]
+__all__ = ["bare_anvil"]
 
 FILES = {"program": pattern(3 * MIB), "README": b"read me"}
 PART = {f"tree/{path}": data for path, data in FILES.items()}
@@ -64,7 +64,7 @@ def publisher(anvil: Anvil, tmp_path: Path) -> Session:
 
 def release(anvil: Anvil, publisher: Session, folder: Path, version: str) -> Published:
     done = publish(publisher, folder, "tool", version, wait=False)
-    anvil.mine(5)
+    anvil.settle()
     return done
 
 
@@ -108,11 +108,16 @@ def test_a_version_published_meanwhile_changes_nothing(
 
 
 def test_a_release_revoked_meanwhile_is_not_verified(
-    anvil: Anvil, reader: Session, first: Published, source: Source, tmp_path: Path
+    anvil: Anvil,
+    publisher: Session,
+    reader: Session,
+    first: Published,
+    source: Source,
+    tmp_path: Path,
 ) -> None:
     def revoke() -> None:
-        anvil.as_sender(first.link.publisher, "revoke", first.link.publisher, "tool", "1", 2, "")
-        anvil.mine(5)
+        anvil.act(publisher, "revoke", first.link.publisher, "tool", "1", 2, "")
+        anvil.settle()
 
     with pytest.raises(Revoked) as caught:
         get(reader, first.link, tmp_path / "out", sources=[Meanwhile(source, revoke)], share=True)
@@ -124,14 +129,19 @@ def test_a_release_revoked_meanwhile_is_not_verified(
 
 
 def test_a_mirror_lets_go_of_a_revoked_release_though_it_was_named(
-    anvil: Anvil, reader: Session, first: Published, source: Source, tmp_path: Path
+    anvil: Anvil,
+    publisher: Session,
+    reader: Session,
+    first: Published,
+    source: Source,
+    tmp_path: Path,
 ) -> None:
     told: list[str] = []
     folder = tmp_path / "mirror"
     mirror = Mirror(reader, [first.link], folder, 1, [source])
     mirror.round(lambda event: told.append(event.what))
-    anvil.as_sender(first.link.publisher, "revoke", first.link.publisher, "tool", "1", 2, "")
-    anvil.mine(5)
+    anvil.act(publisher, "revoke", first.link.publisher, "tool", "1", 2, "")
+    anvil.settle()
     mirror.round(lambda event: told.append(event.what))
     mirror.round(lambda event: told.append(event.what))
     assert told == ["fetched", "dropped"]

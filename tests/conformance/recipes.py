@@ -101,3 +101,21 @@ def digests(file: TreeFile) -> list[bytes]:
 def _of_zeros(size: int) -> bytes:
     """So that a gigabyte of zeros costs no more than a piece."""
     return hashlib.sha256(bytes(size)).digest()
+
+
+# --- receipts --------------------------------------------------------------------------------------
+
+
+def receipt(case: Case, good: Mapping[str, Case]) -> bytes:
+    """A receipt's bytes: its own, or those of a good one with something else in them."""
+    if "of" not in case:
+        return b"".join(expand(case["receipt"]))
+    text = str(good[case["of"]]["receipt"])
+    if "with" in case:
+        value = json.loads(text) | case["with"]
+        kept = {key: item for key, item in value.items() if item is not None}
+        text = json.dumps(kept, sort_keys=True, separators=(",", ":")) + "\n"
+    for old, new in case.get("replace", ()):
+        assert text.count(old) == 1, f"{case['name']}: {old!r} is not there once"
+        text = text.replace(old, new)
+    return text.encode()

@@ -14,6 +14,7 @@ from integrity.core.links import Link, parse_link
 from integrity.core.reading import check_manifest
 from integrity.disk.temporary import TemporaryScratch
 from integrity.errors import FormatError, IntegrityError, UnavailableError, VerificationError
+from integrity.verifier import proofs, receipt
 
 from . import recipes
 
@@ -39,6 +40,8 @@ EXAMPLE = SECTIONS["9"]
         ("block (BLOCK_LIMIT)", dagpb.BLOCK_LIMIT),
         ("links of a file node", unixfs.FANOUT),
         ("shard threshold", unixfs.SHARD_THRESHOLD),
+        ("header of a block", proofs.HEADER_LIMIT),
+        ("receipt (RECEIPT_LIMIT)", receipt.RECEIPT_LIMIT),
     ],
 )
 def test_a_limit_is_the_one_in_the_code(row: str, value: int) -> None:

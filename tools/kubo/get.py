@@ -7,7 +7,6 @@ builds the same version from the module proxy. Does nothing if build/ipfs works 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -16,90 +15,27 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-IPFS = ROOT / "build" / "ipfs"
-PACKAGE = ROOT / "build" / "kubo-npm"
+sys.path.insert(0, str(HERE.parent.parent))
 
-# The first version with the profile unixfs-v1-2025.
-OLDEST = (0, 40, 0)
+from tools.programs import Program, Refusal  # noqa: E402 - found by the line above
+
 RELEASES = "https://github.com/ipfs/kubo/releases"
 PROBE_SECONDS = 5
 DOWNLOAD_SECONDS = 300
 
-HELP = """\
+KUBO = Program(
+    title="Kubo",
+    name="ipfs",
+    module="github.com/ipfs/kubo",
+    command="github.com/ipfs/kubo/cmd/ipfs",
+    folder=HERE,
+    asked=("version", "--number"),
+    oldest=(0, 40, 0),  # the first version with the profile unixfs-v1-2025
+    help="""\
 Install Kubo 0.40 or newer, so that `ipfs` is on PATH (docs.ipfs.tech/install/command-line),
-or Go (go.dev/dl), with which it is built here; then run make again."""
-
-
-def main() -> int:
-    """Get it, and say in a line where from -> exit code."""
-    if works():
-        return 0
-    IPFS.parent.mkdir(exist_ok=True)
-    IPFS.unlink(missing_ok=True)
-    refusals: list[str] = []
-    for get in (from_path, from_npm, from_go):
-        try:
-            came_from = get()
-        except Refusal as refusal:
-            refusals.append(str(refusal))
-            continue
-        why = f" ({'; '.join(refusals)})" if refusals else ""
-        print(f"build/ipfs: Kubo {text(version(IPFS))}, {came_from}{why}")
-        return 0
-    print("no ipfs to be had:", *refusals, HELP, sep="\n", file=sys.stderr)
-    return 1
-
-
-class Refusal(Exception):
-    """Why one of the ways does not go."""
-
-
-def works() -> bool:
-    """Whether build/ipfs runs, and is new enough; one that was made here is of the version wanted."""
-    found = version(IPFS)
-    return found is not None and (found >= OLDEST if IPFS.is_symlink() else found == wanted())
-
-
-def version(program: Path) -> tuple[int, ...] | None:
-    """The version of an ipfs, None if it does not run."""
-    try:
-        done = subprocess.run(
-            [program, "version", "--number"], capture_output=True, text=True, timeout=60, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    found = re.match(r"(\d+)\.(\d+)\.(\d+)", done.stdout)
-    return found and tuple(int(number) for number in found.groups())
-
-
-def wanted() -> tuple[int, ...]:
-    """The version that go.mod names."""
-    found = re.search(r"github\.com/ipfs/kubo v(\d+)\.(\d+)\.(\d+)", (HERE / "go.mod").read_text())
-    assert found is not None
-    return tuple(int(number) for number in found.groups())
-
-
-def text(number: tuple[int, ...] | None) -> str:
-    """A version as people write it."""
-    return ".".join(map(str, number or ()))
-
-
-# --- the three ways ------------------------------------------------------------------------------
-
-
-def from_path() -> str:
-    """A link to the user's own ipfs."""
-    found = shutil.which("ipfs")
-    if found is None:
-        raise Refusal("no ipfs on PATH")
-    number = version(Path(found))
-    if number is None:
-        raise Refusal("the ipfs on PATH does not run")
-    if number < OLDEST:
-        raise Refusal(f"the ipfs on PATH is {text(number)}, older than {text(OLDEST)}")
-    IPFS.symlink_to(found)
-    return "the one on PATH"
+or Go (go.dev/dl), with which it is built here; then run make again.""",
+)
+PACKAGE = KUBO.path.with_name("kubo-npm")
 
 
 def from_npm() -> str:
@@ -123,23 +59,9 @@ def from_npm() -> str:
         run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], PACKAGE)
         kubo = PACKAGE / "node_modules" / "kubo"
         run([node, "src/post-install.js"], kubo)
-        return keep(kubo / "kubo" / "ipfs", "from npm's kubo")
+        return KUBO.keep(kubo / "kubo" / "ipfs", "from npm's kubo")
     finally:
         shutil.rmtree(PACKAGE)
-
-
-def from_go() -> str:
-    """Built from its source."""
-    go = shutil.which("go")
-    if go is None:
-        raise Refusal("no Go")
-    print("building Kubo with Go, which takes some minutes", flush=True)
-    built = IPFS.with_name("ipfs.built")
-    # Its own output goes to the terminal: a build that fails is for people to read.
-    command = [go, "build", "-trimpath", "-o", str(built), "github.com/ipfs/kubo/cmd/ipfs"]
-    if subprocess.run(command, cwd=HERE, check=False).returncode:
-        raise Refusal("Go could not build it")
-    return keep(built, "built by Go")
 
 
 def run(command: list[str], folder: Path) -> None:
@@ -158,13 +80,5 @@ def run(command: list[str], folder: Path) -> None:
         raise Refusal(f"npm's kubo could not be installed: {lines[0] if lines else 'no reason'}")
 
 
-def keep(program: Path, came_from: str) -> str:
-    """Move it to its place, if it works."""
-    if version(program) is None:
-        raise Refusal(f"the ipfs {came_from} does not run")
-    program.replace(IPFS)
-    return came_from
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(KUBO.get((KUBO.from_path, from_npm, KUBO.from_go)))

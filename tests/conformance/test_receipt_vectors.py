@@ -1,0 +1,81 @@
+"""spec/vectors/receipts.json: receipts and what they prove (spec v1, section 6.6).
+
+The vectors are made with py-trie and pyrlp, which share no code with the verifier.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integrity.client.receipts import check_receipt
+from integrity.client.session import Session
+from integrity.core.links import Link, parse_link
+from integrity.errors import IntegrityError
+from integrity.home import Home
+from integrity.verifier.receipt import decode, encode
+from integrity.verifier.record import Record
+
+from . import recipes
+from .recipes import Case
+
+VECTORS = recipes.load("receipts")
+PUBLISHER = VECTORS["publisher"]
+GOOD = {case["name"]: case for case in VECTORS["good"]}
+
+
+def checked(case: Case, home: Path, link: str | None = None) -> Record:
+    """Check a case's receipt as its reader would, without any node."""
+    session = Session(
+        Home.at(home), publisher=case.get("named", PUBLISHER),
+        checkpoint=bytes.fromhex(case["checkpoint"]),
+    )  # fmt: skip
+    if "compromised_since" in case:
+        since = datetime.fromtimestamp(case["compromised_since"], UTC).isoformat()
+        session.home.trust_file.parent.mkdir(parents=True, exist_ok=True)
+        session.home.trust_file.write_text(
+            f'[publishers.acme]\nchain = 31337\npublisher = "{PUBLISHER}"\ncompromised_since = {since}\n'
+        )
+    asked = None if link is None else parse_link(link)
+    assert asked is None or isinstance(asked, Link)
+    return check_receipt(session, recipes.receipt(case, GOOD), asked)
+
+
+@pytest.mark.parametrize("case", recipes.parameters("receipts", "good"))
+def test_a_good_receipt_proves_its_record(case: Case, tmp_path: Path) -> None:
+    state = case["state"]
+    for link in (None, *case.get("links", ())):
+        record = checked(case, tmp_path, link)
+        assert (record.chain_id, record.publisher) == (state["chain"], PUBLISHER)
+        assert (record.package, record.version) == (state["package"], state["version"])
+        assert record.manifest.hex() == state["manifest"]
+        release: dict[str, Any] = state["release"]
+        assert (record.sequence, record.published_at) == (
+            release["sequence"],
+            release["published_at"],
+        )
+        assert record.by.lower() == release["by"].lower()
+        assert record.is_latest == (state["head"]["latest"] == release["sequence"])
+        block = record.block
+        assert (block.number, block.hash.hex(), block.timestamp) == (
+            case["block"]["number"],
+            case["block"]["hash"],
+            case["block"]["time"],
+        )
+        assert record.basis == "checkpoint, proven"
+
+
+@pytest.mark.parametrize("case", recipes.parameters("receipts", "good"))
+def test_a_good_receipt_is_written_as_it_was_read(case: Case) -> None:
+    data = recipes.receipt(case, GOOD)
+    assert encode(decode(data)) == data
+
+
+@pytest.mark.parametrize("case", recipes.parameters("receipts", "bad"))
+def test_a_bad_receipt_is_refused_for_its_one_reason(case: Case, tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError) as caught:
+        checked(case, tmp_path, case.get("link"))
+    assert caught.value.name == case["reason"]
