@@ -209,7 +209,6 @@ def bad_logs(releases: Releases) -> dict[str, Callable[[Call, Any], Any]]:
         "no block": each(blockNumber=None),
         "a short block hash": each(blockHash="0x00"),
         "a short transaction hash": each(transactionHash="0x00"),
-        "a time that is no number": each(blockTimestamp="soon"),
         "data cut short": data(lambda d: d[:-32]),
         "an endless string": data(lambda d: d[:192] + b"\xff" * 32 + d[224:]),
         "an offset far away": data(lambda d: b"\x7f" * 32 + d[32:]),
