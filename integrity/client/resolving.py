@@ -217,16 +217,18 @@ class History:
 
 
 def history(session: Session, link: Link) -> History:
-    """Every release of the link's package at a finalized block, oldest first.
+    """Every release of the link's package at a finalized block, oldest first; found in this home's index.
 
     Raises RpcAnswerInvalid when events and state do not tell the same story.
     """
+    from integrity.client.indexing import released_events
+
     check_publisher(link, session.named_publisher, session.trusts(link))
     view = session.view(link)
     head = _head(view, link)
     if head.count == 0:
         raise _no_release(session, view, link)
-    events = view.released(link.publisher, link.package)
+    events = released_events(session, view, link)
     entries: list[HistoryEntry] = []
     for start in range(0, len(events), _EVENTS_AT_ONCE):
         entries += _entries(view, events[start : start + _EVENTS_AT_ONCE], head.latest)
