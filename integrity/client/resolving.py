@@ -28,7 +28,7 @@ from integrity.errors import (
     StaleBlock,
     Unfinalized,
 )
-from integrity.ports import ReleasedEvent
+from integrity.ports import ReleasedEvent, Report
 from integrity.verifier.policy import LATEST
 from integrity.verifier.record import Record, RecordVerifier, check_publisher, not_recorded
 from integrity.verifier.state import basis
@@ -217,18 +217,22 @@ class History:
 
 
 def history(session: Session, link: Link) -> History:
-    """Every release of the link's package at a finalized block, oldest first; found in this home's index.
+    """Every release of the link's package at a finalized block, oldest first.
 
     Raises RpcAnswerInvalid when events and state do not tell the same story.
     """
+    check_publisher(link, session.named_publisher, session.trusts(link))
+    return history_at(session, session.view(link), link)
+
+
+def history_at(session: Session, view: View, link: Link, report: Report | None = None) -> History:
+    """The same at the block of a view; found in this home's index, which is brought up to it."""
     from integrity.client.indexing import released_events
 
-    check_publisher(link, session.named_publisher, session.trusts(link))
-    view = session.view(link)
     head = _head(view, link)
     if head.count == 0:
         raise _no_release(session, view, link)
-    events = released_events(session, view, link)
+    events = released_events(session, view, link, report)
     entries: list[HistoryEntry] = []
     for start in range(0, len(events), _EVENTS_AT_ONCE):
         entries += _entries(view, events[start : start + _EVENTS_AT_ONCE], head.latest)
@@ -236,7 +240,7 @@ def history(session: Session, link: Link) -> History:
         raise RpcAnswerInvalid(
             f"the RPC {view.node.name} gives {len(entries)} events of {link.package}, "
             f"but the state has {head.count} releases",
-            next="Use an RPC that keeps all events.",
+            next=f"Use an RPC that keeps all events, and delete {session.home.index}: it is made anew.",
         )
     return History(entries, head.count, view.block, basis(view.vouched, proven=view.is_proven))
 
