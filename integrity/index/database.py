@@ -161,10 +161,12 @@ class Index:
             self._forget()
         if len(self._packages) > _KNOWN_LIMIT:
             self._forget()
-        named = {(e.publisher, e.package) for e in events if not isinstance(e, Endorsed)}
-        addresses = [(registry, a) for a in sorted({address for address, _ in named})]
+        named = dict.fromkeys(
+            (e.publisher, e.package) for e in events if not isinstance(e, Endorsed)
+        )
+        addresses = [(registry, address) for address in dict.fromkeys(a for a, _ in named)]
         self._number("publisher", "registry", "address", self._publishers, addresses)
-        packages = [(self._publishers[registry, address], name) for address, name in sorted(named)]
+        packages = [(self._publishers[registry, address], name) for address, name in named]
         made = self._number("package", "publisher", "name", self._packages, packages)
         self._db.executemany(
             "INSERT INTO word (rowid, terms) VALUES (?, ?)",

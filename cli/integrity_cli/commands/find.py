@@ -96,12 +96,19 @@ def _match_value(match: Match) -> dict[str, Any]:
         "package": match.link.package,
         "version": match.link.version,
         "manifest": match.manifest.hex(),
-        "proven": match.record is not None and match.record.is_proven,
+        "verdict": _verdict(match),
         "problem": None if match.problem is None else output.error_value(match.problem),
         "latest": match.record.is_latest if match.record else None,
         "published_at": match.record.published_at if match.record else None,
         **record_value(match.record),
     }
+
+
+def _verdict(match: Match) -> str:
+    """``failed`` when there is evidence, ``unknown`` when nothing could be checked."""
+    if match.record is not None:
+        return "verified"
+    return "failed" if match.problem and match.problem.exit_code == 4 else "unknown"
 
 
 def _tell_match(match: Match) -> None:
@@ -111,8 +118,9 @@ def _tell_match(match: Match) -> None:
 
 
 def _match_lines(match: Match) -> list[str]:
-    who = match.alias or "a key of this home"
-    lines = [f"of {who}" if match.trusted else "its publisher is NOT in your trust store"]
+    lines = ["its publisher is NOT in your trust store"]
+    if match.trusted:
+        lines = [f"publisher {match.alias or 'of a key of this home'}"]
     record = match.record
     if record is not None:
         which = f"release {record.sequence} of {record.head.count}"
@@ -122,7 +130,8 @@ def _match_lines(match: Match) -> list[str]:
     elif match.problem is None:
         lines.append("NOT PROVEN: nobody was asked (--no-sync)")
     else:
-        lines.append(f"NOT PROVEN: {match.problem.message}")
+        how = "FAILED" if _verdict(match) == "failed" else "NOT PROVEN"
+        lines.append(f"{how}: {match.problem.message}")
     return lines
 
 
