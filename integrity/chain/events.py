@@ -15,8 +15,8 @@ from integrity.core.events import Event, Place, decode_event
 from integrity.errors import FormatError, RpcAnswerInvalid, RpcUnavailable
 from integrity.ports import EventStep
 
-_FIRST = 2048
-"""Blocks of the first range: what nearly every node gives."""
+_FIRST = 16
+"""Blocks of the first range: few enough for the busiest chain; twenty doublings are any chain's length."""
 
 _FEW, _ENOUGH = 2_000, 8_000
 """Logs of an answer: below the one the next range is wider, above the other narrower. Each is a KiB."""
@@ -113,27 +113,28 @@ def _decoded(
 ) -> list[Event]:
     """The events of an answer, which must be of these blocks and in their order. Raises RpcAnswerInvalid."""
     events: list[Event] = []
-    here, block, block_hash, position = address.lower(), first, b"", -1
+    here, block, told, block_hash, position = address.lower(), first, "", b"", -1
     try:
         for log in logs:
             number, index = int(log["blockNumber"], 16), int(log["logIndex"], 16)
             if log["address"].lower() != here or log.get("removed"):
                 raise FormatError("a log that was not asked for")
-            if number != block or not block_hash:
+            if number != block or not told:
                 if not block <= number <= last:
                     raise FormatError("a log out of its order, or of another block")
-                block, block_hash, position = number, _bytes(log["blockHash"], 32), -1
+                block, told, position = number, log["blockHash"], -1
+                block_hash = _bytes(told, 32)
                 if number == last and known and block_hash != known:
                     raise FormatError("a log of another block than the chain's")
-            if not position < index < _POSITIONS or _bytes(log["blockHash"], 32) != block_hash:
+            if not position < index < _POSITIONS or log["blockHash"] != told:
                 raise FormatError("a log out of its order, or of another block")
             position = index
             place = Place(number, block_hash, index, _bytes(log["transactionHash"], 32))
             topics = [_bytes(topic, 32) for topic in log["topics"]]
             events.append(decode_event(topics, _bytes(log["data"]), place))
     except (FormatError, KeyError, TypeError, ValueError, AttributeError) as error:
-        told = f": {error.message}" if isinstance(error, FormatError) else ""
-        raise RpcAnswerInvalid(f"{name} sent a log that does not decode{told}") from error
+        why = f": {error.message}" if isinstance(error, FormatError) else ""
+        raise RpcAnswerInvalid(f"{name} sent a log that does not decode{why}") from error
     return events
 
 

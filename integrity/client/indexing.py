@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from integrity.client.viewing import View
 from integrity.core.links import Link
 from integrity.core.names import ZERO_ADDRESS
 from integrity.core.registry import Block
-from integrity.errors import RpcUnavailable, UsageError
+from integrity.errors import RpcUnavailable, UnavailableError, UsageError
 from integrity.ports import EventSource, EventStep, ReleasedEvent, Report
 from integrity.verifier.policy import FINALIZED
 
@@ -41,12 +42,16 @@ def chain_view(session: Session, chain_id: int) -> View:
 
 
 def searched_chain(session: Session) -> int:
-    """The chain where none is named: as for publishing, else the only one that this home knows of."""
+    """The chain to search: as for publishing, else the only one that this home knows of."""
     try:
         return session.chosen_chain()
-    except UsageError:
+    except (
+        UsageError,
+        UnavailableError,
+    ):  # none is named, and the node does not say which it serves
         known = set(session.config.rpc) | {entry.chain_id for entry in session.trust.all()}
-        if len(known) != 1:
+        named = session.chain_id is not None or os.environ.get("INTEGRITY_CHAIN")
+        if named or len(known) != 1:
             raise
         return known.pop()
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from integrity.index.database import Index
-from tests.chain.conftest import anvil, bare_anvil, lying_rpc
+from tests.chain.conftest import anvil, bare_anvil, canned, lying_rpc
 
-__all__ = ["anvil", "bare_anvil", "lying_rpc"]
+__all__ = ["anvil", "bare_anvil", "canned", "lying_rpc"]
 
 
 @pytest.fixture

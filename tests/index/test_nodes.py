@@ -18,6 +18,7 @@ from integrity.client.indexing import bring_up, chain_view, open_index, scope_of
 from integrity.client.searching import search
 from integrity.client.session import Session
 from integrity.core.links import Link
+from integrity.core.registry import Block
 from integrity.errors import RpcAnswerInvalid, RpcUnavailable, UnavailableError
 from integrity.home import Home
 from integrity.index.database import Index
@@ -162,25 +163,45 @@ def test_a_node_that_gives_no_logs_at_all_is_quoted_and_the_next_one_asked(
     assert len(found(replace(session, rpc=(rpc.url, chain.url)), "tool")) == 24
 
 
-def test_empty_stretches_cost_few_questions(
-    bare_anvil: MakeAnvil, lying_rpc: MakeRpc, tmp_path: Path
+def test_empty_stretches_cost_few_questions(canned: LyingRpc) -> None:
+    def act(call: Call, _: Forward) -> dict[str, Any]:
+        result: object = []
+        if call["method"] != "eth_getLogs":
+            result = {"hash": "0x" + "01" * 32}
+        return {"id": call["id"], "result": result}
+
+    canned.act = act
+    newest = Block(20_000_000, b"\x02" * 32, 0)
+    steps = list(RpcReader(canned.url).events(load_artifact().address, 0, newest))
+    assert len(canned.calls("eth_getLogs")) == len(steps) < 24
+    assert (steps[-1].last, steps[-1].hash) == (newest.number, newest.hash)
+    assert steps[0].hash == b"\x01" * 32
+
+
+def test_a_limit_of_blocks_is_tried_again_now_and_then_and_not_each_time(canned: LyingRpc) -> None:
+    def act(call: Call, _: Forward) -> dict[str, Any]:
+        if call["method"] != "eth_getLogs":
+            return {"id": call["id"], "result": {"hash": "0x" + "01" * 32}}
+        return refusing(1000, {"code": 1})(call, lambda: {"id": call["id"], "result": []})
+
+    canned.act = act
+    newest = Block(200_000, b"\x02" * 32, 0)
+    steps = list(RpcReader(canned.url).events(load_artifact().address, 0, newest))
+    refused = len(canned.calls("eth_getLogs")) - len(steps)
+    assert len(steps) < 2 * 200_000 / 1000 + 10
+    assert 1 <= refused <= len(steps) / 8
+
+
+def test_a_registrys_first_block_can_be_written_down(
+    chain: Anvil, lying_rpc: MakeRpc, tmp_path: Path
 ) -> None:
-    anvil = with_registry(bare_anvil())
-    fund(anvil)
-    anvil.mine(8_000)
-    release(anvil, "tool")
-    anvil.mine(3)
-    rpc = lying_rpc(anvil.url)
+    rpc = lying_rpc(chain.url)
     session = home(tmp_path / "h", rpc.url)
-    assert found(session, "tool") == {"tool": "proven"}
-    assert len(rpc.calls("eth_getLogs")) < 5
-    first = home(tmp_path / "first", rpc.url)
-    (tmp_path / "first" / "config.toml").write_text(
-        f"default_chain = {CHAIN}\n[chains.{CHAIN}]\nfirst_block = 8000\n"
+    (tmp_path / "h" / "config.toml").write_text(
+        f"default_chain = {CHAIN}\n[chains.{CHAIN}]\nfirst_block = 2\n"
     )
-    rpc.forget()
-    assert found(first, "tool") == {"tool": "proven"}
-    assert [call["params"][0]["fromBlock"] for call in rpc.calls("eth_getLogs")] == [hex(8_000)]
+    assert len(found(session, "tool")) == 24
+    assert [call["params"][0]["fromBlock"] for call in rpc.calls("eth_getLogs")] == ["0x2"]
 
 
 def test_only_new_blocks_are_asked_for_the_next_time(
