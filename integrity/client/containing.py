@@ -18,13 +18,12 @@ from integrity.client.viewing import View
 from integrity.core.links import Link
 from integrity.core.manifest import FILE_ALSO
 from integrity.core.names import checksum_address
-from integrity.core.pieces import piece_count
 from integrity.disk.hashing import Hasher, Job
 from integrity.disk.system import open_read, regular_signature
 from integrity.errors import IntegrityError, SourceChanged, UnavailableError, UsageError
 from integrity.index.database import Index
 from integrity.index.manifests import (
-    PIECES,
+    KINDS,
     SHA256,
     HeldFile,
     also_key,
@@ -40,8 +39,8 @@ _DIGEST = re.compile("|".join(f"(?P<{name}>{form.pattern})" for name, form in FI
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is looked for: by which (kind, key) it may be known, its size if that is known, and in words how
-    it was identified.
+    """What is looked for: by which (kind, key) it may be known, its size if that is known, and by what it
+    was identified.
     """
 
     keys: tuple[tuple[int, bytes], ...]
@@ -189,5 +188,4 @@ def _of_file(path: Path) -> Asked:
     if hashed.after != before or hashed.length != before[0]:
         raise SourceChanged(f"{str(path)!r} changed while it was read")
     kind, key = file_key(hashed.digests)
-    how = "sha256" if kind != PIECES else f"pieces ({piece_count(before[0])})"
-    return Asked(((kind, key),), before[0], how)
+    return Asked(((kind, key),), before[0], KINDS[kind])

@@ -183,10 +183,14 @@ def who(
     for one in found.releases:
         _tell_containing(one)
     if not found.releases:
+        looked = output.number(found.manifests, "manifest")
         output.note(
-            f"in none of the {output.number(found.manifests, 'manifest')} that this home knows is a file "
-            f"of this {found.how}"
+            f"looked through {looked} that this home knows: none has it, by its {found.how}"
         )
+        if not found.manifests and not found.warnings:
+            output.note(
+                "  -> `follow` in config.toml names packages whose manifests are to be known."
+            )
 
 
 def _known_value(found: Known) -> dict[str, Any]:
