@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from integrity.client.endorsing import Endorsement, endorsements_of
-from integrity.client.indexing import open_index, scope_of
+from integrity.client.indexing import bring_up, open_index, scope_of
 from integrity.client.resolving import History, history_at
 from integrity.client.session import Session
 from integrity.core.links import Link
@@ -25,13 +25,16 @@ class Chronicle:
     revocations: dict[int, RevocationRow]
     latest: list[LatestRow]
     endorsements: dict[bytes, list[Endorsement]]
+    warnings: list[str]
 
 
 def chronicle(session: Session, link: Link, report: Report | None = None) -> Chronicle:
     """All of it at one finalized block. Raises what :func:`integrity.client.resolving.history` raises."""
     check_publisher(link, session.named_publisher, session.trusts(link))
     view = session.view(link)
-    found = history_at(session, view, link, report)
+    with open_index(session) as index:
+        warnings = bring_up(session, index, view, link, report)
+    found = history_at(session, view, link)
     names = (bytes.fromhex(link.publisher[2:]), link.package, view.block.number)
     revoked = {entry.sequence: entry.revoked for entry in found.releases}
     versions = {entry.sequence: entry.version for entry in found.releases}
@@ -48,4 +51,4 @@ def chronicle(session: Session, link: Link, report: Report | None = None) -> Chr
             if versions.get(row.sequence) == row.version
         ]
         said = endorsements_of(session, index, view, [entry.manifest for entry in found.releases])
-    return Chronicle(found, texts, changes, said)
+    return Chronicle(found, texts, changes, said, warnings)

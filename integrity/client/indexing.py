@@ -92,16 +92,14 @@ def bring_up(
     raise RpcUnavailable(f"no node gives the events of chain {chain_id}", causes=causes)
 
 
-def released_events(
-    session: Session, view: View, link: Link, report: Report | None = None
-) -> list[ReleasedEvent]:
+def released_events(session: Session, view: View, link: Link) -> list[ReleasedEvent]:
     """The Released events of a link's package up to the view's block, in the order of their sequence, out
     of the index, which is brought up to that block first: hints.
     """
     from integrity.index.reading import releases
 
     with open_index(session) as index:
-        bring_up(session, index, view, link, report)
+        bring_up(session, index, view, link)
         scope = scope_of(session, link.chain_id)
         rows = releases(
             index, scope, bytes.fromhex(link.publisher[2:]), link.package, view.block.number

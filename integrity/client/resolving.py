@@ -28,7 +28,7 @@ from integrity.errors import (
     StaleBlock,
     Unfinalized,
 )
-from integrity.ports import ReleasedEvent, Report
+from integrity.ports import ReleasedEvent
 from integrity.verifier.policy import LATEST
 from integrity.verifier.record import Record, RecordVerifier, check_publisher, not_recorded
 from integrity.verifier.state import basis
@@ -225,14 +225,14 @@ def history(session: Session, link: Link) -> History:
     return history_at(session, session.view(link), link)
 
 
-def history_at(session: Session, view: View, link: Link, report: Report | None = None) -> History:
+def history_at(session: Session, view: View, link: Link) -> History:
     """The same at the block of a view; found in this home's index, which is brought up to it."""
     from integrity.client.indexing import released_events
 
     head = _head(view, link)
     if head.count == 0:
         raise _no_release(session, view, link)
-    events = released_events(session, view, link, report)
+    events = released_events(session, view, link)
     entries: list[HistoryEntry] = []
     for start in range(0, len(events), _EVENTS_AT_ONCE):
         entries += _entries(view, events[start : start + _EVENTS_AT_ONCE], head.latest)

@@ -49,6 +49,7 @@ class Index:
         self._db = self.file.connection
         self._publishers: dict[tuple[int, bytes], int] = {}
         self._packages: dict[tuple[int, str], int] = {}
+        self._version = -1
 
     def close(self) -> None:
         self.file.close()
@@ -93,6 +94,7 @@ class Index:
         """
         try:
             with self.file.translated(), self.file.transaction():
+                self._notice_others()
                 if self.mark(scope) != after:
                     return False
                 self._add(self._registry(scope), step, final=final)
@@ -100,6 +102,13 @@ class Index:
             self._forget()
             raise
         return True
+
+    def _notice_others(self) -> None:
+        """Rows that another process may have taken out and put in again have other numbers, too."""
+        (version,) = self._db.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._version = version
+            self._forget()
 
     def _forget(self) -> None:
         """Rows that were numbered and not written have other numbers the next time."""

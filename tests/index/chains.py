@@ -95,7 +95,8 @@ class Chain:
     blocks: list[tuple[bytes, list[Event]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.mine([])
+        if not self.blocks:
+            self.mine([])
 
     def mine(self, wanted: Iterable[Wanted]) -> None:
         """One more block, whose hash no other one has."""

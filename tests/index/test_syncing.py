@@ -238,6 +238,28 @@ def test_a_step_after_a_mark_that_moved_is_not_put_in(index: Index) -> None:
     assert names(index, "a") == ["a"]
 
 
+def test_rows_that_another_process_numbered_anew_are_not_taken_for_the_old_ones(
+    index: Index,
+) -> None:
+    chain = Chain(width=1)
+    for name in ("a", "b", "c"):
+        chain.mine([Release(name)])
+    synced(index, chain)
+    mark = index.mark(SCOPE)
+    with Index(index.path) as other:
+        marks = other.marks(SCOPE)
+        assert other.roll_back(SCOPE, marks[0], None)
+        hidden = Chain(width=1, blocks=[chain.blocks[0], *((h, []) for h, _ in chain.blocks[1:3])])
+        hidden.blocks.append((chain.blocks[3][0], [Release("c").at(chain.blocks[3][1][0].place)]))
+        synced(other, hidden)
+        assert other.mark(SCOPE) == mark
+    chain.mine([Release("b", "2.0.0", 2), Release("c", "2.0.0", 2)])
+    synced(index, chain)
+    assert names(index, "b") == ["b"]
+    assert names(index, "c") == ["c"]
+    assert [row.version for row in releases(index, SCOPE, ACME, "c", 9)] == ["1.0.0", "2.0.0"]
+
+
 class Racing(Chain):
     """Somebody else does each step a moment earlier, a few times."""
 

@@ -41,8 +41,9 @@ def log(
         found = chronicle(given, parsed, report)
     if as_json:
         output.emit(_value(parsed, found))
-    else:
-        _tell(parsed, found)
+        return
+    output.warn(found.warnings)
+    _tell(parsed, found)
 
 
 def _value(link: Link, found: Chronicle) -> dict[str, Any]:
@@ -63,6 +64,7 @@ def _value(link: Link, found: Chronicle) -> dict[str, Any]:
         ],
         "block": block_value(found.history.block),
         "basis": found.history.basis,
+        "warnings": found.warnings,
     }
 
 
