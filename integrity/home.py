@@ -19,7 +19,9 @@ from integrity.errors import DiskError, NoRpc, PathRefused, UsageError
 
 APP = "integrity"
 _LOCK_SECONDS = 30
-_SETTINGS = {"chains", "default_chain", "default_key", "pinning", "share", "store_quota"}
+_SETTINGS = {
+    "chains", "default_chain", "default_key", "follow", "pinning", "share", "store_quota",
+}  # fmt: skip
 _SIZE = re.compile(r"([0-9]{1,15}) *(?:B|([KMGT])(?:iB)?)?")
 _UNITS = {None: 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
@@ -63,6 +65,11 @@ class Home:
     @property
     def store(self) -> Path:
         return self.data_folder / "store.db"
+
+    @property
+    def index(self) -> Path:
+        """The index of registries' events; whoever deletes it has it made anew."""
+        return self.data_folder / "index.db"
 
     @property
     def chain(self) -> Path:
@@ -125,7 +132,8 @@ class PinningSettings:
 class Config:
     """What ``config.toml`` says; ``rpc`` gives each chain's nodes in the order to ask them, and
     ``store_quota`` is how many bytes imported blocks may have, ``pinning`` the services by their names.
-    ``share`` says that what is downloaded is offered to others.
+    ``share`` says that what is downloaded is offered to others. ``first_block`` is where each chain's
+    registry was deployed, ``follow`` the packages whose manifests are to be known.
     """
 
     path: Path
@@ -135,6 +143,8 @@ class Config:
     store_quota: int | None = None
     pinning: Mapping[str, PinningSettings] = field(default_factory=dict)
     share: bool = False
+    first_block: Mapping[int, int] = field(default_factory=dict)
+    follow: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, home: Home) -> Config:
@@ -156,13 +166,18 @@ class Config:
             raise _broken(where, "has chains that are no table")
         if not isinstance(share, bool):
             raise _broken(where, "has a share that is neither true nor false")
-        rpc = {_chain_id(where, i): _rpc(where, i, c) for i, c in chains.items()}
+        follow = value.get("follow", [])
+        if not isinstance(follow, list) or not all(isinstance(link, str) for link in follow):
+            raise _broken(where, "has a follow that is no list of links")
+        settings = {_chain_id(where, i): _chain(where, i, c) for i, c in chains.items()}
         services = value.get("pinning", {})
         if not isinstance(services, dict):
             raise _broken(where, "has a pinning that is no table")
         return cls(
-            where, chain, key, rpc, None if quota is None else _size(where, quota),
+            where, chain, key, {i: rpc for i, (rpc, _) in settings.items()},
+            None if quota is None else _size(where, quota),
             {name: _pinning(where, name, entry) for name, entry in services.items()}, share,
+            {i: first for i, (_, first) in settings.items()}, tuple(follow),
         )  # fmt: skip
 
     def nodes(self, chain_id: int, given: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -286,14 +301,18 @@ def _chain_id(path: Path, text: str) -> int:
     return number
 
 
-def _rpc(path: Path, chain: str, settings: object) -> tuple[str, ...]:
+def _chain(path: Path, chain: str, settings: object) -> tuple[tuple[str, ...], int]:
+    """(its nodes, the first block of its registry)."""
     if not isinstance(settings, dict):
         raise _broken(path, f"has [chains.{chain}] that is no table")
-    unknown = set(settings) - {"rpc"}
+    unknown = set(settings) - {"rpc", "first_block"}
     if unknown:
         raise _broken(path, f"has the unknown setting {min(unknown)!r} in [chains.{chain}]")
     rpc = settings.get("rpc", [])
     rpc = [rpc] if isinstance(rpc, str) else rpc
     if not isinstance(rpc, list) or not all(isinstance(url, str) for url in rpc):
         raise _broken(path, f"has [chains.{chain}] whose rpc is no list of URLs")
-    return tuple(rpc)
+    first = settings.get("first_block", 0)
+    if type(first) is not int or not 0 <= first < 1 << 53:
+        raise _broken(path, f"has [chains.{chain}] whose first_block is no block's number")
+    return tuple(rpc), first

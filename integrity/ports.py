@@ -6,10 +6,11 @@ integrity.errors. Tests write full implementations of their own and mutate them 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from integrity.core.events import Event
 from integrity.core.pieces import PIECE_SIZE
 from integrity.core.registry import Block, StateProof
 from integrity.core.sorting import Scratch
@@ -18,6 +19,8 @@ __all__ = [
     "MANIFEST",
     "Block",
     "ChainReader",
+    "EventSource",
+    "EventStep",
     "FileHolder",
     "ManifestHolder",
     "Order",
@@ -63,8 +66,21 @@ Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
+class EventStep:
+    """The registry's events of some blocks that follow one another, in the order of the chain, and the
+    number and hash of the last of these blocks.
+    """
+
+    last: int
+    hash: bytes
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True)
 class ReleasedEvent:
-    """What an event of the registry says; a hint for finding, never believed by itself."""
+    """What an event of the registry says; a hint for finding, never believed by itself. The time of its
+    ``block`` is not told (0).
+    """
 
     publisher: str
     package: str
@@ -73,6 +89,25 @@ class ReleasedEvent:
     manifest: bytes
     block: Block
     transaction: bytes
+
+
+class EventSource(Protocol):
+    """Gives the registry's events: hints, never believed by themselves. Every method raises
+    RpcUnavailable or a kind of it.
+    """
+
+    name: str
+
+    def hash_at(self, number: int) -> bytes:
+        """The hash of the block of this number."""
+        ...
+
+    def events(self, address: str, first: int, last: Block) -> Iterator[EventStep]:
+        """Those of a contract from a block on up to another one, in steps of bounded size. A step's hash
+        is older than its events: were they of another chain than the hash, the hash is the one that no
+        longer stands.
+        """
+        ...
 
 
 class ChainReader(Protocol):

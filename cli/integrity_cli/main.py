@@ -14,9 +14,11 @@ from integrity_cli.commands import (
     chain,
     demo,
     doctor,
+    find,
     get,
     key,
     lock,
+    log,
     mirror,
     publish,
     receipt,
@@ -54,7 +56,9 @@ app.add_typer(cars.export_app, name="export")
 app.command("show")(show.show)
 app.add_typer(receipt.app, name="receipt")
 app.command("files")(show.files)
-app.command("log")(show.log)
+app.command("log")(log.log)
+app.command("search")(find.search)
+app.command("who")(find.who)
 app.command("lock")(lock.lock)
 app.command("revoke")(act.revoke)
 app.command("latest")(act.latest)

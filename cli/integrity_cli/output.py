@@ -7,6 +7,7 @@ and progress, warnings and errors to stderr. Names from outside are escaped.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import io
 import json
 import os
@@ -171,6 +172,14 @@ def fail_usage(message: str, *, as_json: bool) -> None:
     else:
         note(f"integrity: {message}")
         note("  -> Look at --help.")
+
+
+def moment(seconds: int) -> str:
+    """A Unix time for people."""
+    try:
+        return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):  # no calendar goes that far
+        return f"{seconds} seconds after 1970"
 
 
 def size(count: int) -> str:

@@ -77,6 +77,7 @@ def event(state: Progress) -> dict[str, Any]:
         "phase": state.phase,
         "done": state.done,
         "total": state.total,
+        "unit": state.unit,
         "speed": round(state.speed),
         "eta": seconds_left(state),
         "sources": [
@@ -100,15 +101,20 @@ def seconds_left(state: Progress) -> int | None:
 
 def line(state: Progress) -> str:
     """The same for people."""
-    text = f"{state.phase}  {output.size(state.done)}"
+    text = f"{state.phase}  {amount(state, state.done)}"
     if state.total:
-        text += f" of {output.size(state.total)} ({state.done * 100 // state.total} %)"
+        text += f" of {amount(state, state.total)} ({state.done * 100 // state.total} %)"
     left = seconds_left(state)
     if state.speed:
         text += f", {output.size(round(state.speed))}/s"
     if left is not None:
         text += f", {left // 60}:{left % 60:02} left"
     return "; ".join([text, *_sources(state)])
+
+
+def amount(state: Progress, count: int) -> str:
+    """So many of what is counted."""
+    return output.size(count) if state.unit == "bytes" else f"{count:,} {state.unit}"
 
 
 def _sources(state: Progress) -> list[str]:
@@ -125,6 +131,7 @@ def _bar() -> Iterator[Report]:
     from rich.progress import (
         BarColumn,
         DownloadColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
@@ -139,9 +146,21 @@ def _bar() -> Iterator[Report]:
             yield from super().get_renderables()
             yield from (Text(f"{'':>10} {output.escape(line)}") for line in beside)
 
+    class Amount(DownloadColumn):
+        def render(self, task: Task) -> Text:
+            unit = task.fields["unit"]
+            if unit == "bytes":
+                return super().render(task)
+            total = "" if task.total is None else f"/{round(task.total):,}"
+            return Text(f"{round(task.completed):,}{total} {unit}")
+
+    class Speed(TransferSpeedColumn):
+        def render(self, task: Task) -> Text:
+            return super().render(task) if task.fields["unit"] == "bytes" else Text("")
+
     bars = WithSources(
-        TextColumn("{task.description:>10}"), BarColumn(), DownloadColumn(binary_units=True),
-        TransferSpeedColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description:>10}"), BarColumn(), Amount(binary_units=True), Speed(),
+        TimeRemainingColumn(),
         console=Console(stderr=True), transient=True,
     )  # fmt: skip
     with bars:
@@ -151,7 +170,7 @@ def _bar() -> Iterator[Report]:
             if state.phase not in tasks:
                 for old in tasks.values():
                     bars.update(old, visible=False)
-                tasks[state.phase] = bars.add_task(state.phase, total=state.total)
+                tasks[state.phase] = bars.add_task(state.phase, total=state.total, unit=state.unit)
             beside[:] = _sources(state)
             bars.update(tasks[state.phase], completed=state.done, total=state.total)
 

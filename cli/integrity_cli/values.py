@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from integrity_cli.output import moment, number
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from integrity.core.registry import Block
+    from integrity.finding.endorsing import Endorsement
     from integrity.verifier.record import Record
     from integrity.verifier.verdict import Step
 
@@ -16,6 +21,41 @@ def block_value(block: Block | None) -> dict[str, Any] | None:
     if block is None:
         return None
     return {"number": block.number, "hash": "0x" + block.hash.hex()}
+
+
+def place_value(height: int, block_hash: bytes) -> dict[str, Any]:
+    """The same of an event's block."""
+    return {"number": height, "hash": "0x" + block_hash.hex()}
+
+
+def endorsement_value(said: Endorsement) -> dict[str, Any]:
+    """What an account says of a release's manifest."""
+    return {
+        "endorser": said.endorser,
+        "alias": said.alias,
+        "trusted": said.known,
+        "kind": said.kind,
+        "endorsed_at": said.endorsed_at,
+        "block": place_value(said.block, said.block_hash),
+        "transaction": "0x" + said.transaction.hex(),
+    }
+
+
+def endorsement_lines(said: Sequence[Endorsement]) -> list[str]:
+    """The same for people: those that this home knows one by one, the others counted."""
+    lines = []
+    for one in said:
+        if not one.known:
+            continue
+        who = f"{one.alias} ({one.endorser})" if one.alias else one.endorser
+        if one.kind is None or one.endorsed_at is None:
+            lines.append(f"endorsement withdrawn by {who}")
+        else:
+            lines.append(f"endorsed ({one.kind}) by {who}, {moment(one.endorsed_at)}")
+    strangers = sum(not one.known for one in said)
+    if strangers:
+        lines.append(f"endorsed by {number(strangers, 'account')} that nobody here knows")
+    return lines
 
 
 def record_value(record: Record | None) -> dict[str, Any]:

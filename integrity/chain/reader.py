@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from integrity.chain.events import EventLogs
 from integrity.chain.headers import header_rlp
 from integrity.chain.rpc import JsonRpc, RpcError
-from integrity.core.names import check_version, keccak256
+from integrity.core.events import RELEASED, TOPICS, Event, Released
+from integrity.core.names import keccak256
 from integrity.core.registry import Block, StateProof, package_key
-from integrity.errors import FormatError, ProofUnavailable, RpcAnswerInvalid
-from integrity.ports import ReleasedEvent
+from integrity.errors import ProofUnavailable, RpcAnswerInvalid
+from integrity.ports import EventStep, ReleasedEvent
 
-_RELEASED = keccak256(
-    b"Released(address,bytes32,bytes32,string,string,bytes32,uint256,address,bool)"
-)
 _PROOF_NODES = 65
 """A key has 64 nibbles."""
-
-_RELEASED_DATA = ("string", "string", "bytes32", "uint256", "address", "bool")
 
 
 class RpcReader:
@@ -103,57 +100,29 @@ class RpcReader:
         self, address: str, publisher: str, package: str, to: Block
     ) -> list[ReleasedEvent]:
         owner = "0x" + publisher[2:].lower().zfill(64)
-        topics = ["0x" + _RELEASED.hex(), owner, "0x" + package_key(publisher, package).hex()]
-        logs = self._logs(address, topics, 0, to.number)
-        return [self._event(log, publisher, package) for log in logs]
+        topics = ["0x" + RELEASED.hex(), owner, "0x" + package_key(publisher, package).hex()]
+        steps = EventLogs(self._rpc).steps(address, topics, 0, to.number, lambda _: b"")
+        return [self._event(event, publisher, package) for step in steps for event in step.events]
 
-    def _logs(self, address: str, topics: list[str], first: int, last: int) -> list[Any]:
-        """All logs of a range; a node that finds it too wide is asked for each half."""
-        query = {
-            "address": address, "topics": topics, "fromBlock": hex(first), "toBlock": hex(last),
-        }  # fmt: skip
-        try:
-            found = self._rpc.call("eth_getLogs", query)
-        except RpcError:
-            if first >= last:
-                raise
-            middle = (first + last) // 2
-            return self._logs(address, topics, first, middle) + self._logs(
-                address, topics, middle + 1, last
+    def events(self, address: str, first: int, last: Block) -> Iterator[EventStep]:
+        topics = [["0x" + topic.hex() for topic in TOPICS]]
+
+        def hash_of(number: int) -> bytes:
+            return last.hash if number == last.number else self.hash_at(number)
+
+        return EventLogs(self._rpc).steps(address, topics, first, last.number, hash_of)
+
+    def _event(self, event: Event, publisher: str, package: str) -> ReleasedEvent:
+        if not isinstance(event, Released) or event.package != package:
+            told = getattr(event, "package", "none")
+            raise RpcAnswerInvalid(
+                f"{self.name} sent a log of the package {told}, not of {package}"
             )
-        if not isinstance(found, list):
-            raise RpcAnswerInvalid(f"{self.name} answered eth_getLogs with no list")
-        return found
-
-    def _event(self, log: Any, publisher: str, asked: str) -> ReleasedEvent:
-        from eth_abi.abi import decode  # only a package's history needs it
-        from eth_abi.exceptions import DecodingError
-
-        try:
-            values = decode(_RELEASED_DATA, self._data(log["data"]))
-            package, version, manifest, sequence, _, _ = values
-            if package != asked:
-                raise RpcAnswerInvalid(
-                    f"{self.name} sent a log of the package {package[:80]!r}, not of {asked}"
-                )
-            check_version(version)
-            return ReleasedEvent(
-                publisher,
-                package,
-                version,
-                sequence,
-                manifest,
-                Block(
-                    self._quantity(log["blockNumber"]),
-                    self._data(log["blockHash"], 32),
-                    self._quantity(log.get("blockTimestamp", "0x0")),
-                ),
-                self._data(log["transactionHash"], 32),
-            )
-        except (
-            DecodingError, OverflowError, UnicodeDecodeError, KeyError, TypeError, FormatError,
-        ) as error:  # fmt: skip
-            raise RpcAnswerInvalid(f"{self.name} sent a log that does not decode") from error
+        place = event.place
+        return ReleasedEvent(
+            publisher, package, event.version, event.sequence, event.manifest,
+            Block(place.block, place.block_hash, 0), place.transaction,
+        )  # fmt: skip
 
     def _quantity(self, value: object) -> int:
         if isinstance(value, str) and value.startswith("0x") and len(value) <= 66:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from integrity.client.session import Session
 from integrity.client.viewing import View
 from integrity.core.links import Link
 from integrity.core.registry import (
-    REVOCATION_REASONS,
     Block,
     Head,
     decode_head,
@@ -29,14 +26,11 @@ from integrity.errors import (
     StaleBlock,
     Unfinalized,
 )
-from integrity.ports import ReleasedEvent
 from integrity.verifier.record import Record, RecordVerifier, check_publisher, not_recorded
-from integrity.verifier.state import basis
 from integrity.verifier.verdict import Step, Verdict, at_step
 
 _NO_RECORD = (ReleaseNotFound, RecordUnproven)
 _NONE = bytes(32)
-_EVENTS_AT_ONCE = 64
 
 
 def resolve(
@@ -89,15 +83,17 @@ def explain(session: Session, link: Link) -> Verdict:
 
 
 def begin(
-    session: Session, link: Link, steps: list[Step] | None = None
+    session: Session, link: Link, steps: list[Step] | None = None, view: View | None = None
 ) -> tuple[RecordVerifier, View]:
-    """Steps 1 and 2 of the verifier: the publisher, and the block to read at. Raises what they do."""
+    """Steps 1 and 2 of the verifier: the publisher, and the block to read at, unless that is known. Raises
+    what they do.
+    """
     policy = session.policy(link.chain_id, link)
     registry = session.registry(link.chain_id, link.publisher)
     verifier = RecordVerifier(link, registry, policy, steps)
     verifier.step1_publisher(session.named_publisher, session.trusts(link))
     with at_step(2):
-        view = session.view(link)
+        view = view or session.view(link)
     verifier.step2_block(view.chain_id, view.block, view.vouched)
     return verifier, view
 
@@ -198,13 +194,15 @@ def latest_manifest(session: Session, link: Link) -> bytes:
     return _latest(session, session.view(link), link)[1]
 
 
-def _head(view: View, link: Link) -> Head:
+def head_of(view: View, link: Link) -> Head:
+    """The head of the link's package. Raises what :meth:`View.words` raises."""
     (word,) = view.words([head_slot(link.publisher, link.package)])
     return decode_head(word)
 
 
-def _no_release(session: Session, view: View, link: Link) -> IntegrityError:
-    if _head(session.newest(link.chain_id, link.publisher), link).count:
+def no_release(session: Session, view: View, link: Link) -> IntegrityError:
+    """What to raise where the link's package has none."""
+    if head_of(session.newest(link.chain_id, link.publisher), link).count:
         return _unfinalized(f"{link.package} has releases, but none", view.block)
     what = f"no release of {link.package} of {link.publisher} on chain {link.chain_id}"
     return not_recorded(what, view.block, view.vouched, proven=view.is_proven)
@@ -216,9 +214,9 @@ def _unfinalized(what: str, block: Block) -> Unfinalized:
 
 def _latest(session: Session, view: View, link: Link) -> tuple[int, bytes]:
     """(sequence, manifest digest) of the latest release."""
-    head = _head(view, link)
+    head = head_of(view, link)
     if head.count == 0:
-        raise _no_release(session, view, link)
+        raise no_release(session, view, link)
     if head.latest == 0:
         raise ReleaseNotFound(
             f"none of the {head.count} releases of {link.package} was made its latest",
@@ -237,81 +235,3 @@ def _latest_version(session: Session, view: View, link: Link) -> str:
         f"the RPC {view.node.name} does not give the event of release {latest} of {link.package}",
         next="Name the version in the link, or use an RPC that keeps all events.",
     )
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """One release of a package; found by its event, and as the state has it."""
-
-    version: str
-    sequence: int
-    manifest: bytes
-    published_at: int
-    by: str
-    revoked: str | None
-    latest: bool
-    block: Block
-    transaction: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """``count`` is how many releases the state says there are."""
-
-    releases: list[HistoryEntry]
-    count: int
-    block: Block
-    basis: str
-
-
-def history(session: Session, link: Link) -> History:
-    """Every release of the link's package at a finalized block, oldest first.
-
-    Raises RpcAnswerInvalid when events and state do not tell the same story.
-    """
-    check_publisher(link, session.named_publisher, session.trusts(link))
-    view = session.view(link)
-    head = _head(view, link)
-    if head.count == 0:
-        raise _no_release(session, view, link)
-    events = view.released(link.publisher, link.package)
-    entries: list[HistoryEntry] = []
-    for start in range(0, len(events), _EVENTS_AT_ONCE):
-        entries += _entries(view, events[start : start + _EVENTS_AT_ONCE], head.latest)
-    if [entry.sequence for entry in entries] != list(range(1, head.count + 1)):
-        raise RpcAnswerInvalid(
-            f"the RPC {view.node.name} gives {len(entries)} events of {link.package}, "
-            f"but the state has {head.count} releases",
-            next="Use an RPC that keeps all events.",
-        )
-    return History(entries, head.count, view.block, basis(view.vouched, proven=view.is_proven))
-
-
-def _entries(view: View, events: list[ReleasedEvent], latest: int) -> list[HistoryEntry]:
-    """The events as the state has them, all of it read in one round trip."""
-    slots: list[bytes] = []
-    for event in events:
-        names = (event.publisher, event.package)
-        slots += [release_slot(*names, event.version), manifest_slot(*names, event.sequence)]
-    words = view.words(slots)
-    return [
-        _entry(view, event, words[2 * i], words[2 * i + 1], latest)
-        for i, event in enumerate(events)
-    ]
-
-
-def _entry(
-    view: View, event: ReleasedEvent, word: bytes, manifest: bytes, latest: int
-) -> HistoryEntry:
-    release = decode_release(word)
-    if release.sequence != event.sequence or manifest != event.manifest:
-        raise RpcAnswerInvalid(
-            f"the RPC {view.node.name} gives an event that the state contradicts"
-        )
-    revoked = None
-    if release.revocation:
-        revoked = REVOCATION_REASONS.get(release.revocation, str(release.revocation))
-    return HistoryEntry(
-        event.version, event.sequence, manifest, release.published_at, release.by, revoked,
-        event.sequence == latest, event.block, event.transaction,
-    )  # fmt: skip

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from integrity.client.resolving import history
 from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.disk.sidecars import receipt_path, sidecar_path
@@ -18,6 +17,7 @@ from integrity.downloading.getting import get, is_as_it_was
 from integrity.downloading.sharing import is_whole
 from integrity.errors import DiskError, IntegrityError, PathRefused, UsageError
 from integrity.fetch.engine import Terms
+from integrity.finding.history import history
 from integrity.ports import Report, Source
 from integrity.store.database import Store
 from integrity.store.entries import StoredRelease

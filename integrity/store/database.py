@@ -8,9 +8,7 @@ only a claim: whoever serves it hashes the bytes first (integrity.store.reading)
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import Any
 
 from integrity.core.manifest import FileEntry, Header
 from integrity.core.pieces import split_digests
-from integrity.errors import StoreError
+from integrity.disk.sqlite import WAIT_SECONDS, Database
 from integrity.store import schema
 from integrity.store.entries import Place, StoredImport, StoredRelease
 from integrity.store.paths import AT_OR_BELOW, above, at_or_below
@@ -34,60 +32,15 @@ from integrity.store.rows import (
 
 _RELEASE = "manifest, chain_id, publisher, package, version, content, folder, files, size"
 
-_WAIT_SECONDS = 30.0
-_CACHE = 16 << 20  # digests come in no order: with SQLite's 2 MiB each would cost a page
-
 
 class Store:
     """One database file; safe to use from several threads and several processes at once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.RLock()
-        with _translated(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(
-                path, timeout=_WAIT_SECONDS, check_same_thread=False, isolation_level=None
-            )
-            self._use_wal()
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute(f"PRAGMA cache_size = -{_CACHE >> 10}")
-            self._migrate()
-            if os.name == "posix" and path.stat().st_mode & 0o077:
-                os.chmod(path, 0o600)
-
-    def _use_wal(self) -> None:
-        """Change to the write-ahead log, waiting for who else is at it: SQLite's own waiting does
-        not cover this change.
-        """
-        deadline = time.monotonic() + _WAIT_SECONDS
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:
-                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-                if not busy or time.monotonic() > deadline:
-                    raise
-            time.sleep(0.02)
-
-    def _migrate(self) -> None:
-        if not self._missing_statements():  # without waiting for who writes
-            return
-        with self._transaction():
-            for statement in self._missing_statements():
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version = {schema.VERSION}")
-
-    def _missing_statements(self) -> list[str]:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        statements = schema.statements(version)
-        if statements is None:
-            raise StoreError(
-                f"the store {self.path} has the layout {version}, made by a newer release",
-                next="Update this program, or set INTEGRITY_HOME to another folder.",
-            )
-        return statements
+        self._file = Database(path, "store", schema.VERSION, schema.statements, durable=True)
+        self._lock, self._db = self._file.lock, self._file.connection
+        self._transaction, self._translated = self._file.transaction, self._file.translated
 
     @property
     def imports_folder(self) -> Path:
@@ -95,25 +48,13 @@ class Store:
         return self.path.with_name("imports")
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
+        self._file.close()
 
     def __enter__(self) -> Store:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
 
     # --- writing -------------------------------------------------------------------------------
 
@@ -132,7 +73,7 @@ class Store:
         A file that stood there before with other bytes loses its old pieces. Raises StoreError, and
         whatever the iterables raise.
         """
-        with _translated(self.path), self._transaction():
+        with self._translated(), self._transaction():
             self._forget_files(folder)
             for file_batch in batches(files):
                 self._add_files(file_batch)
@@ -151,7 +92,7 @@ class Store:
         """Put more files of a release in, as :meth:`add_release` is given them; what is known of one is
         left as it is.
         """
-        with _translated(self.path), self._transaction():
+        with self._translated(), self._transaction():
             for batch in batches(files):
                 self._add_files([(entry, path) for entry, path in batch if not self._knows(path)])
 
@@ -160,7 +101,7 @@ class Store:
 
     def count_files(self, folder: bytes) -> int:
         """How many files it knows at this path, or below it."""
-        with _translated(self.path), self._lock:
+        with self._translated(), self._lock:
             query = f"SELECT count(*) FROM file WHERE {AT_OR_BELOW}"  # noqa: S608
             (count,) = self._db.execute(query, at_or_below(folder)).fetchone()
         return int(count)
@@ -169,7 +110,7 @@ class Store:
         """Say that the files of a release stand in another folder now, in the same order and as they
         were. What was told of that folder before is forgotten.
         """
-        with _translated(self.path), self._transaction():
+        with self._translated(), self._transaction():
             row = self._db.execute(
                 "SELECT folder FROM release WHERE manifest = ?", (manifest,)
             ).fetchone()
@@ -212,7 +153,7 @@ class Store:
         """Put in a CAR file that stands in ``imports_folder`` under this name, all or nothing: the
         (key, offset, length) of each of its blocks. One of this name that is there stays as it is.
         """
-        with _translated(self.path), self._transaction():
+        with self._translated(), self._transaction():
             known = self._imports("WHERE name = ?", name)
             if known:
                 return known[0]
@@ -249,7 +190,7 @@ class Store:
         """The same for up to some hundred blocks at once, which costs little more than one."""
         found: dict[bytes, list[Place]] = {key: [] for key in keys}
         marks = ",".join("?" * len(keys))
-        with _translated(self.path), self._lock:
+        with self._translated(), self._lock:
             pieces = self._db.execute(
                 f"SELECT digest, {_PIECE} WHERE digest IN ({marks})", keys
             ).fetchall()
@@ -273,14 +214,14 @@ class Store:
 
     def _releases(self, condition: str, *values: object) -> list[StoredRelease]:
         query = f"SELECT {_RELEASE} FROM release {condition}"  # noqa: S608
-        with _translated(self.path), self._lock:
+        with self._translated(), self._lock:
             rows = self._db.execute(query, values).fetchall()
         with of_kind(self.path):
             return [StoredRelease(*checked(row, RELEASE)) for row in rows]
 
     def imports(self) -> list[StoredImport]:
         """The imported CAR files, in the order in which they were put in."""
-        with _translated(self.path), self._lock:
+        with self._translated(), self._lock:
             return self._imports("")
 
     def each_node(self) -> Iterator[tuple[bytes, bytes]]:
@@ -301,8 +242,8 @@ class Store:
 
     def _snapshot(self, query: str) -> Iterator[tuple[Any, ...]]:
         """Over a connection of its own, so that others go on meanwhile."""
-        with _translated(self.path):
-            own = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)
+        with self._translated():
+            own = sqlite3.connect(self.path, timeout=WAIT_SECONDS, isolation_level=None)
             with contextlib.closing(own):
                 yield from own.execute(query)
 
@@ -310,12 +251,12 @@ class Store:
 
     def remove_release(self, manifest: bytes) -> None:
         """Forget a release; what nothing else needs is left to :meth:`collect`."""
-        with _translated(self.path), self._transaction():
+        with self._translated(), self._transaction():
             self._db.execute("DELETE FROM release WHERE manifest = ?", (manifest,))
 
     def remove_import(self, number: int) -> None:
         """Forget an import, and delete the store's copy of it."""
-        with _translated(self.path):
+        with self._translated():
             with self._transaction():
                 known = self._imports("WHERE id = ?", number)
                 self._db.execute("DELETE FROM block WHERE import = ?", (number,))
@@ -328,7 +269,7 @@ class Store:
         release's folder has -> how many nodes and files that were. ``needed`` is given a way to read
         nodes; nothing is added meanwhile.
         """
-        with _translated(self.path), self._transaction():
+        with self._translated(), self._transaction():
             self._db.execute("CREATE TEMP TABLE needed (digest BLOB PRIMARY KEY) WITHOUT ROWID")
             try:
                 self._db.executemany(
@@ -355,7 +296,7 @@ class Store:
 
     def shrink(self) -> None:
         """Give the room of what was deleted back to the disk; not while others are at it."""
-        with _translated(self.path), self._lock, contextlib.suppress(sqlite3.OperationalError):
+        with self._translated(), self._lock, contextlib.suppress(sqlite3.OperationalError):
             self._db.execute("VACUUM")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -365,21 +306,10 @@ class Store:
             return [StoredImport(*checked(row, IMPORT)) for row in self._db.execute(query, values)]
 
     def _one(self, query: str, *values: object) -> tuple[bytes, ...] | None:
-        with _translated(self.path), self._lock:
+        with self._translated(), self._lock:
             row: tuple[bytes, ...] | None = self._db.execute(query, values).fetchone()
             return row
 
 
 _PIECE = "path, number, size FROM piece JOIN file ON file.id = piece.file"
 _BLOCK = "name, offset, length FROM block JOIN import ON id = import"
-
-
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise StoreError(
-            f"the store {path} cannot be used: {error}",
-            next="Look at the disk's room and permissions; `integrity doctor` tells more.",
-        ) from error

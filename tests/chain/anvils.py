@@ -18,7 +18,7 @@ from integrity.devchain.chain import give
 from integrity.errors import RpcUnavailable
 from integrity.keys.keystore import DEVELOPMENT_CHAIN
 
-from .nodes import RICH, Node
+from .nodes import RICH, Node, registry_call
 
 
 class Anvil(Node):
@@ -32,6 +32,17 @@ class Anvil(Node):
 
     def fund(self, address: str, wei: int = RICH) -> None:
         give(self.url, address, wei)
+
+    def as_sender(self, sender: str, function: str, *args: object) -> str:
+        """Call a function of the registry in anybody's name, and wait for it -> the transaction's hash."""
+        self.call("anvil_impersonateAccount", sender)
+        transaction = {
+            "from": sender, "to": load_artifact().address,
+            "data": "0x" + registry_call(function, *args).hex(), "gas": hex(500_000),
+        }  # fmt: skip
+        sent = str(self.call("eth_sendTransaction", transaction))
+        assert self.receipt(sent)["status"] == "0x1", f"{function} was reverted"
+        return sent
 
     def hold(self) -> None:
         """Mine nothing from now on unless :meth:`mine` is called."""

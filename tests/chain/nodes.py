@@ -80,11 +80,8 @@ class Node(ABC):
         """Call a function of the registry by the session's key, and wait for it -> the transaction's
         hash.
         """
-        from web3 import Web3
-
-        artifact = load_artifact()
-        data = Web3().eth.contract(abi=artifact.abi).encode_abi(function, list(args))
-        receipt = self.send(session, artifact.address, bytes.fromhex(data[2:]))
+        data = registry_call(function, *args)
+        receipt = self.send(session, load_artifact().address, data)
         assert receipt["status"] == "0x1", f"{function} was reverted"
         return str(receipt["transactionHash"])
 
@@ -93,6 +90,14 @@ class Node(ABC):
         while (receipt := self.call("eth_getTransactionReceipt", sent)) is None:
             time.sleep(0.01)
         return receipt
+
+
+def registry_call(function: str, *args: object) -> bytes:
+    """The data of a call of the registry."""
+    from web3 import Web3
+
+    data = Web3().eth.contract(abi=load_artifact().abi).encode_abi(function, list(args))
+    return bytes.fromhex(data[2:])
 
 
 def reason_code(name: str) -> int:

@@ -15,12 +15,13 @@ from integrity import resolve
 from integrity.chain.artifact import load_artifact
 from integrity.chain.reader import RpcReader
 from integrity.client.receipts import check_receipt
-from integrity.client.resolving import history, latest_manifest
+from integrity.client.resolving import latest_manifest
 from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.core.names import keccak256, parse_address
 from integrity.core.registry import head_slot, manifest_slot, release_slot
 from integrity.errors import ProofInvalid, RegistryMismatch, ReleaseNotFound
+from integrity.finding.history import history
 from integrity.home import Home
 from integrity.keys.keystore import DEVELOPMENT_CHAIN
 from integrity.verifier.proofs import read_header

@@ -11,10 +11,11 @@ import pytest
 
 from integrity import resolve
 from integrity.client.receipts import check_receipt, take_receipt
-from integrity.client.resolving import history, latest_manifest
+from integrity.client.resolving import latest_manifest
 from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.errors import ProofUnavailable
+from integrity.finding.history import history
 from integrity.home import Home
 from integrity.verifier.receipt import encode
 from tests.cli.running import User

@@ -12,7 +12,7 @@ import pytest
 from integrity import publish, resolve
 from integrity.chain.artifact import load_artifact
 from integrity.chain.rpc import JsonRpc
-from integrity.client.resolving import history, latest_manifest
+from integrity.client.resolving import latest_manifest
 from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.core.names import ZERO_ADDRESS
@@ -31,6 +31,7 @@ from integrity.errors import (
     Unfinalized,
     UnknownPublisher,
 )
+from integrity.finding.history import history
 from integrity.home import Home
 from integrity.keys.keystore import DEVELOPMENT_CHAIN
 from integrity.trust import TrustedPublisher

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from integrity import resolve
-from integrity.client.resolving import history, latest_manifest
+from integrity.client.resolving import latest_manifest
 from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.core.registry import head_slot, manifest_slot, release_slot
@@ -25,6 +25,7 @@ from integrity.errors import (
     StaleBlock,
     UsageError,
 )
+from integrity.finding.history import history
 from integrity.home import Home
 from integrity.verifier.record import Mark
 

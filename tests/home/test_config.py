@@ -82,9 +82,23 @@ BROKEN = {
     "[chains.1]\nrpc = ['x', 5]": "rpc is no list of URLs",
     "[chains.1]\nrpc = {a = 'b'}": "rpc is no list of URLs",
     "[chains.1]\nrcp = ['x']": "the unknown setting 'rcp'",
+    "[chains.1]\nfirst_block = -1": "first_block is no block's number",
+    "[chains.1]\nfirst_block = '5'": "first_block is no block's number",
+    "[chains.1]\nfirst_block = true": "first_block is no block's number",
+    "[chains.1]\nfirst_block = 9007199254740992": "first_block is no block's number",
+    "follow = 'acme/tool'": "a follow that is no list of links",
+    "follow = [1]": "a follow that is no list of links",
     "rpc = ['x']": "the unknown setting 'rpc'",
     "share = true\ndefault_chian = 1": "the unknown setting 'default_chian'",
 }
+
+
+def test_what_the_index_is_told_is_read(home: Home) -> None:
+    write(home, "follow = ['acme/tool']\n[chains.1]\nfirst_block = 7\n[chains.5]\nrpc = 'x'\n")
+    config = Config.load(home)
+    assert config.follow == ("acme/tool",)
+    assert config.first_block == {1: 7, 5: 0}
+    assert config.rpc == {1: (), 5: ("x",)}
 
 
 @pytest.mark.parametrize(("text", "says"), BROKEN.items(), ids=map(repr, BROKEN))

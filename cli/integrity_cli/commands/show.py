@@ -1,8 +1,7 @@
-"""``integrity show``, ``integrity files`` and ``integrity log``."""
+"""``integrity show`` and ``integrity files``."""
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING
 
 import typer
@@ -20,18 +19,11 @@ from integrity_cli.options import (
     Why,
     reading,
 )
-from integrity_cli.values import as_of, block_value, record_link, rests_on, steps_lines, steps_value
+from integrity_cli.values import block_value, record_link, rests_on, steps_lines, steps_value
 
 if TYPE_CHECKING:
     from integrity.client.session import Session
     from integrity.core.links import Link
-
-
-def _time(seconds: int) -> str:
-    try:
-        return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (ValueError, OverflowError, OSError):  # no calendar goes that far
-        return f"{seconds} seconds after 1970"
 
 
 def show(
@@ -78,7 +70,7 @@ def show(
         f"  manifest  {record.manifest.hex()}",
         f"  release   {record.sequence} of {record.head.count}"
         + (", the latest" if record.is_latest else ""),
-        f"  published {_time(record.published_at)} by {record.by}",
+        f"  published {output.moment(record.published_at)} by {record.by}",
         f"  as of     {rests_on(record)}",
     )
 
@@ -145,51 +137,3 @@ def files(
             f"{output.number(listed.files, 'file')}, {output.size(listed.size)}, of "
             f"{record_link(listed.record)}, as of {rests_on(listed.record)}"
         )
-
-
-def log(
-    link: LinkText,
-    *,
-    publisher: Publisher = None,
-    rpc: Rpc = [],
-    as_json: Json = False,
-) -> None:
-    """List every release of a link's package, oldest first."""
-    from integrity.client.resolving import history
-
-    given, parsed = reading(link, rpc, publisher)
-    found = history(given, parsed)
-    if as_json:
-        output.emit({
-            "chain_id": parsed.chain_id,
-            "publisher": parsed.publisher,
-            "package": parsed.package,
-            "count": found.count,
-            "releases": [
-                {
-                    "version": entry.version,
-                    "sequence": entry.sequence,
-                    "manifest": entry.manifest.hex(),
-                    "published_at": entry.published_at,
-                    "by": entry.by,
-                    "revoked": entry.revoked,
-                    "latest": entry.latest,
-                    "block": block_value(entry.block),
-                    "transaction": "0x" + entry.transaction.hex(),
-                }
-                for entry in found.releases
-            ],
-            "block": block_value(found.block),
-            "basis": found.basis,
-        })  # fmt: skip
-        return
-    width = max((len(entry.version) for entry in found.releases), default=0)
-    for entry in found.releases:
-        marks = ("  latest" if entry.latest else "") + (
-            f"  REVOKED ({entry.revoked})" if entry.revoked else ""
-        )
-        output.say(
-            f"{entry.sequence:>5}  {entry.version:<{width}}  {_time(entry.published_at)}  "
-            f"{entry.manifest.hex()}{marks}"
-        )
-    output.say(f"as of {as_of(found.block, parsed.chain_id, found.basis)}")

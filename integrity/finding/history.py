@@ -1,0 +1,106 @@
+"""A package's history: found by its events, and as the state has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from integrity.client.resolving import head_of, no_release
+from integrity.client.session import Session
+from integrity.client.viewing import View
+from integrity.core.links import Link
+from integrity.core.registry import (
+    REVOCATION_REASONS,
+    Block,
+    decode_release,
+    manifest_slot,
+    release_slot,
+)
+from integrity.errors import RpcAnswerInvalid
+from integrity.finding.indexing import released_events
+from integrity.ports import ReleasedEvent
+from integrity.verifier.record import check_publisher
+from integrity.verifier.state import basis
+
+_EVENTS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One release of a package; found by its event, and as the state has it."""
+
+    version: str
+    sequence: int
+    manifest: bytes
+    published_at: int
+    by: str
+    revoked: str | None
+    latest: bool
+    block: Block
+    transaction: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """``count`` is how many releases the state says there are."""
+
+    releases: list[HistoryEntry]
+    count: int
+    block: Block
+    basis: str
+
+
+def history(session: Session, link: Link) -> History:
+    """Every release of the link's package at a finalized block, oldest first.
+
+    Raises RpcAnswerInvalid when events and state do not tell the same story.
+    """
+    check_publisher(link, session.named_publisher, session.trusts(link))
+    return history_at(session, session.view(link), link)
+
+
+def history_at(session: Session, view: View, link: Link) -> History:
+    """The same at the block of a view; found in this home's index, which is brought up to it."""
+    head = head_of(view, link)
+    if head.count == 0:
+        raise no_release(session, view, link)
+    events = released_events(session, view, link)
+    entries: list[HistoryEntry] = []
+    for start in range(0, len(events), _EVENTS_AT_ONCE):
+        entries += _entries(view, events[start : start + _EVENTS_AT_ONCE], head.latest)
+    if [entry.sequence for entry in entries] != list(range(1, head.count + 1)):
+        raise RpcAnswerInvalid(
+            f"the RPC {view.node.name} gives {len(entries)} events of {link.package}, "
+            f"but the state has {head.count} releases",
+            next=f"Use an RPC that keeps all events, and delete {session.home.index}: it is made anew.",
+        )
+    return History(entries, head.count, view.block, basis(view.vouched, proven=view.is_proven))
+
+
+def _entries(view: View, events: list[ReleasedEvent], latest: int) -> list[HistoryEntry]:
+    """The events as the state has them, all of it read in one round trip."""
+    slots: list[bytes] = []
+    for event in events:
+        names = (event.publisher, event.package)
+        slots += [release_slot(*names, event.version), manifest_slot(*names, event.sequence)]
+    words = view.words(slots)
+    return [
+        _entry(view, event, words[2 * i], words[2 * i + 1], latest)
+        for i, event in enumerate(events)
+    ]
+
+
+def _entry(
+    view: View, event: ReleasedEvent, word: bytes, manifest: bytes, latest: int
+) -> HistoryEntry:
+    release = decode_release(word)
+    if release.sequence != event.sequence or manifest != event.manifest:
+        raise RpcAnswerInvalid(
+            f"the RPC {view.node.name} gives an event that the state contradicts"
+        )
+    revoked = None
+    if release.revocation:
+        revoked = REVOCATION_REASONS.get(release.revocation, str(release.revocation))
+    return HistoryEntry(
+        event.version, event.sequence, manifest, release.published_at, release.by, revoked,
+        event.sequence == latest, event.block, event.transaction,
+    )  # fmt: skip
