@@ -91,6 +91,8 @@ def search(file: str) -> dict[str, dict[str, float]]:
         "one letter that few begin with, and one that all have": [words[8][:2], "common"],
         "the beginning of a rare word": [rare[:3]],
         "a word that all have and one that nothing has": ["common", "zzzzzz0"],
+        "a name but for its end": [f"common-{rare}-{some[:2]}"],
+        "a beginning of many characters that all have": ["common-" + some[:1]],
         "a publisher": ["0x" + random.Random(2).randbytes(2).hex(), "common"],
         "a word that all have, in a version": ["common@1.2"],
     }

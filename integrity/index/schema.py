@@ -58,7 +58,7 @@ CREATE TABLE endorsement (
 _WORDS = """
 CREATE VIRTUAL TABLE word USING fts5 (
     terms, content = '', columnsize = 0, detail = none, prefix = '1 2 3 4 5 6 7 8 9 10',
-    tokenize = "ascii tokenchars '!#$%&()*+,-./:;<=>?@[]^_`{|}~'"
+    tokenize = ascii
 );
 """
 
@@ -82,7 +82,7 @@ CREATE TABLE digest (
 ) WITHOUT ROWID;
 CREATE VIRTUAL TABLE described USING fts5 (
     terms, columnsize = 0, detail = none, prefix = '1 2 3 4 5 6',
-    tokenize = "ascii tokenchars '!#$%&()*+,-./:;<=>?@[]^_`{|}~'"
+    tokenize = ascii
 );
 """
 

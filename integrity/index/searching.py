@@ -167,12 +167,15 @@ class Searching:
         yield from self._candidates([number for number in found if number not in told])
 
     def _of_this_name(self, registry: int, query: Query) -> list[int]:
+        """Packages that are called just like the one word there is."""
         if len(query.words) != 1 or not query.words[0].text:
             return []
         rows = self._db.execute(
-            "SELECT package.id FROM package JOIN publisher ON publisher.id = package.publisher "
-            "WHERE name = ? AND registry = ? AND (? IS NULL OR address = ?) ORDER BY 1 DESC LIMIT ?",
-            (query.words[0].text, registry, query.only, query.only, RANKED),
+            "SELECT named.id FROM "
+            "(SELECT id, publisher FROM package WHERE name = ? ORDER BY id DESC LIMIT ?) AS named "
+            "JOIN publisher ON publisher.id = named.publisher "
+            "WHERE registry = ? AND (? IS NULL OR address = ?)",
+            (query.words[0].text, RANKED, registry, query.only, query.only),
         )
         return [number for (number,) in rows]
 
@@ -242,9 +245,9 @@ def latest_sequence(index: Index, package: int) -> int:
     return 0 if row is None else int(row[0])
 
 
-def _rank(one: _Candidate, query: Query) -> tuple[bool, bool, bool, int, int]:
-    """Trusted publishers first, then whole names, then what begins as asked, then short names, and of
-    these the newest.
+def _rank(one: _Candidate, query: Query) -> tuple[bool, bool, bool, bool, int, int]:
+    """Trusted publishers first, then whole names, then what begins as asked, then what has it as it was
+    asked, then short names, and of these the newest.
     """
     texts = [word.text for word in query.words if word.text]
     name = folded(one.name)
@@ -252,6 +255,7 @@ def _rank(one: _Candidate, query: Query) -> tuple[bool, bool, bool, int, int]:
         one.publisher not in query.trusted,
         name not in texts,
         not any(name.startswith(text) for text in texts),
+        not any(text in name for text in texts),
         len(name),
         -one.number,
     )

@@ -1,11 +1,12 @@
 """Words as the index keeps them, and as people ask for them; no SQL, and no query language of anybody's.
 
-A name or a text is cut at spaces; each part is kept from its beginning and from every place after a
-punctuation mark: ``my-tool.v2`` is found by what begins ``my-tool.v2``, ``tool.v2`` or ``v2``.
+A name or a text is cut at everything that is no letter and no digit: ``my-tool.v2`` is found by what begins
+``my``, ``tool`` or ``v2``; and who asks for ``my-to`` gets what has ``my`` and what begins ``to``.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -20,38 +21,30 @@ _PART_LIMIT = 64
 _PARTS_LIMIT = 2000
 _OWN_FIRST, _OWN_LAST = 0xE000, 0xF8FE
 _REGISTRY = "\uf8ff"
-_QUOTES = "\"'\\`"
 _LINK = re.compile(r"integrity:[0-9]+:", re.IGNORECASE)
-_BEGINNING = re.compile(r"(?<![^\W_])[^\W_]")
 _BETWEEN = re.compile(r"[\s/:]+")
+_PART = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What a package's words begin with; ``version`` is what one of its versions begins with, too."""
+    """What a package has, the last part of it only begun perhaps; ``version`` is what one of its versions
+    begins with, too.
+    """
 
     text: str
     version: str | None = None
 
 
 def folded(text: str) -> str:
-    """The same for all spellings that people take for the same; a space for what no word has."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(c if c.isprintable() and c not in _QUOTES else " " for c in plain)
+    """The same for all spellings that people take for the same."""
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def terms(text: str) -> list[str]:
-    """What a text is found by, each once."""
-    found: dict[str, None] = {}
-    for part in folded(text).split():
-        found.update(dict.fromkeys(_from_each_beginning(part[:_PART_LIMIT])))
-        if len(found) > _PARTS_LIMIT:
-            break
-    return list(found)
-
-
-def _from_each_beginning(part: str) -> list[str]:
-    return [part[match.start() :] for match in _BEGINNING.finditer(part)]
+    """What a text is found by, each once: letters and digits alone."""
+    parts = (part[:_PART_LIMIT] for part in _PART.findall(folded(text)))
+    return list(dict.fromkeys(itertools.islice(parts, _PARTS_LIMIT)))
 
 
 def asked(words: Iterable[str]) -> list[Word]:
@@ -60,25 +53,14 @@ def asked(words: Iterable[str]) -> list[Word]:
     for given in words:
         for part in _BETWEEN.split(_LINK.sub("", given)):
             name, _, version = part.partition("@")
-            for text in folded(name).split() or ([""] if version else []):
-                word = Word(_stripped(text)[:_PART_LIMIT], version or None)
-                if word.text or word.version:
-                    found[word] = None
+            word = Word(folded(name) if terms(name) else "", version or None)
+            if word.text or word.version:
+                found[word] = None
     if not found:
         raise UsageError("there is no word to search for", next="Name one, as `tool`.")
     if len(found) > WORDS_LIMIT:
         raise UsageError(f"more than {WORDS_LIMIT} words to search for")
     return list(found)
-
-
-def _stripped(text: str) -> str:
-    """Without punctuation around it, which no term begins with."""
-    begin, end = 0, len(text)
-    while begin < end and not text[begin].isalnum():
-        begin += 1
-    while begin < end and not text[end - 1].isalnum():
-        end -= 1
-    return text[begin:end]
 
 
 def publisher_term(number: int) -> str:
@@ -98,19 +80,20 @@ def registry_term(number: int) -> str:
 
 
 def document(package: str, publisher: int, registry: int) -> str:
-    """The terms of a package, as one text. Its name is folded by its own rules (spec v1, section 2.2)."""
+    """The terms of a package, as one text."""
     own = (publisher_term(publisher), registry_term(registry))
-    return " ".join((*_from_each_beginning(package), *own))
+    return " ".join((*terms(package), *own))
 
 
 def expression(words: Sequence[Word], publishers: Sequence[Sequence[int]]) -> str:
     """The query for what has every word, or for each word one of its publishers. Every term is quoted,
-    and has no quote of its own.
+    and has nothing but letters and digits.
     """
-    parts = []
+    every = []
     for word, numbers in zip(words, publishers, strict=True):
-        either = [f'"{word.text}"*'] if word.text else []
+        parts = [f'"{part}"' for part in terms(word.text)]
+        either = [f"({' AND '.join(parts)}*)"] if parts else []
         either += [f'"{publisher_term(number)}"' for number in numbers]
         if either:
-            parts.append(f"({' OR '.join(either)})")
-    return " AND ".join(parts)
+            every.append(f"({' OR '.join(either)})")
+    return " AND ".join(every)

@@ -22,18 +22,18 @@ PACKAGES = ["my-tool.v2", "tool", "0ad", "a--b", "near", "or", "and", "not", "x"
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("my-tool.v2", ["my-tool.v2", "tool.v2", "v2"]),
-        ("a--b", ["a--b", "b"]),
-        ("Rock-SOLID, fast", ["rock-solid,", "solid,", "fast"]),
+        ("my-tool.v2", ["my", "tool", "v2"]),
+        ("a--b_a", ["a", "b"]),
+        ("Rock-SOLID, fast", ["rock", "solid", "fast"]),
         ("Größe ﬁt", ["grösse", "fit"]),
         ("...", []),
         ("", []),
         ('say "it\'s"', ["say", "it", "s"]),
         ("a\x00b\x1bc", ["a", "b", "c"]),
-        ("\ue000\ue001", []),
+        ("\ue000\ue001 \udcff", []),
     ],
 )
-def test_a_text_is_found_by_each_beginning(text: str, found: list[str]) -> None:
+def test_a_text_is_found_by_its_parts(text: str, found: list[str]) -> None:
     assert terms(text) == found
 
 
@@ -50,8 +50,7 @@ def test_a_text_is_found_by_each_beginning(text: str, found: list[str]) -> None:
             ["integrity:31337:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed/tool@1.0.0"],
             [Word("0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed"), Word("tool", "1.0.0")],
         ),
-        (["tool", "tool", "tool,"], [Word("tool")]),
-        (['"tool"*'], [Word("tool")]),
+        (["tool", "tool", "TOOL", "-"], [Word("tool")]),
     ],
 )
 def test_what_is_asked_for(given: list[str], words: list[Word]) -> None:
@@ -76,9 +75,9 @@ def test_publishers_terms_are_private_and_different() -> None:
     assert not any(char.isprintable() for term in found for char in term)
 
 
-def test_an_expression_quotes_every_word() -> None:
-    found = expression([Word("or"), Word("near")], [[1], []])
-    assert found == f'("or"* OR "{publisher_term(1)}") AND ("near"*)'
+def test_an_expression_quotes_every_part() -> None:
+    found = expression([Word("or"), Word('ne-ar"*')], [[1], []])
+    assert found == f'(("or"*) OR "{publisher_term(1)}") AND (("ne" AND "ar"*))'
 
 
 @pytest.fixture(scope="module")
@@ -134,13 +133,10 @@ def test_a_package_is_found_by_every_beginning_of_its_parts(
     beginning = part[: data.draw(st.integers(1, len(part)))]
     assert package in search(filled, [beginning.upper()])
     assert package in search(filled, [beginning, package])
+    assert package in search(filled, [package[: package.index(part) + len(beginning)]])
     assert package not in search(filled, [beginning, "zzz"])
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_terms_have_nothing_that_a_query_could_trip_over(text: str) -> None:
-    for term in terms(text):
-        assert term[0].isalnum()
-        assert not set(term) & set("\"'\\` ")
-        assert all(char.isprintable() for char in term)
+    assert all(term.isalnum() for term in terms(text))

@@ -44,7 +44,7 @@ def search(
     progress: Shown = Form.AUTO,
     as_json: Json = False,
 ) -> None:
-    """Find packages by words: what their name begins with, or a part of it.
+    """Find packages by words: a part of their name, or its beginning.
 
     Also by their publisher's alias or address, and by what manifests kept here say of them. NAME@1.2 wants a
     version that begins so. What is found is proven against the chain, one by one, and marked if it is not.
