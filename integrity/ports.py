@@ -79,7 +79,7 @@ class EventStep:
 @dataclass(frozen=True, slots=True)
 class ReleasedEvent:
     """What an event of the registry says; a hint for finding, never believed by itself. The time of its
-    ``block`` is not told (0).
+    ``block`` may not be told (0).
     """
 
     publisher: str

@@ -129,7 +129,8 @@ def _decoded(
             if not position < index < _POSITIONS or log["blockHash"] != told:
                 raise FormatError("a log out of its order, or of another block")
             position = index
-            place = Place(number, block_hash, index, _bytes(log["transactionHash"], 32))
+            time = int(log.get("blockTimestamp") or "0x0", 16)
+            place = Place(number, block_hash, index, _bytes(log["transactionHash"], 32), time)
             topics = [_bytes(topic, 32) for topic in log["topics"]]
             events.append(decode_event(topics, _bytes(log["data"]), place))
     except (FormatError, KeyError, TypeError, ValueError, AttributeError) as error:

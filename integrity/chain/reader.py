@@ -121,7 +121,7 @@ class RpcReader:
         place = event.place
         return ReleasedEvent(
             publisher, package, event.version, event.sequence, event.manifest,
-            Block(place.block, place.block_hash, 0), place.transaction,
+            Block(place.block, place.block_hash, place.time), place.transaction,
         )  # fmt: skip
 
     def _quantity(self, value: object) -> int:

@@ -24,12 +24,15 @@ _ZEROS = bytes(32)
 
 
 class Place(NamedTuple):
-    """Where on the chain: the log's number in its block, hashes of 32 bytes."""
+    """Where on the chain: the log's number in its block, hashes of 32 bytes; ``time`` is the block's, 0 when
+    the node does not tell it with the log.
+    """
 
     block: int
     block_hash: bytes
     position: int
     transaction: bytes
+    time: int = 0
 
 
 class Released(NamedTuple):

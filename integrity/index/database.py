@@ -126,7 +126,7 @@ class Index:
         blocks: dict[int, bytes] = {}
         releases, latest, revocations, endorsements = [], [], [], []
         for event in step.events:
-            block, block_hash, position, sent = event.place
+            block, block_hash, position, sent, _ = event.place
             blocks[block] = block_hash
             if isinstance(event, Endorsed):
                 endorsements.append((

@@ -201,7 +201,7 @@ def test_a_registrys_first_block_can_be_written_down(
         f"default_chain = {CHAIN}\n[chains.{CHAIN}]\nfirst_block = 2\n"
     )
     assert len(found(session, "tool")) == 24
-    assert [call["params"][0]["fromBlock"] for call in rpc.calls("eth_getLogs")] == ["0x2"]
+    assert rpc.calls("eth_getLogs")[0]["params"][0]["fromBlock"] == "0x2"
 
 
 def test_only_new_blocks_are_asked_for_the_next_time(

@@ -44,10 +44,11 @@ def search(
     progress: Shown = Form.AUTO,
     as_json: Json = False,
 ) -> None:
-    """Find packages by words: a part of their name, or its beginning.
+    """Find packages by words, and prove what is found.
 
-    Also by their publisher's alias or address, and by what manifests kept here say of them. NAME@1.2 wants a
-    version that begins so. What is found is proven against the chain, one by one, and marked if it is not.
+    A word is a part of a package's name or its beginning, its publisher's alias or address, or what a manifest
+    kept here says of it. NAME@1.2 wants a version that begins so. Each result is proven against the chain,
+    or marked if it is not.
     """
     from integrity.finding.searching import search as run
 

@@ -29,7 +29,7 @@ def log(
     progress: Shown = Form.AUTO,
     as_json: Json = False,
 ) -> None:
-    """List every release of a link's package, and what was said of it.
+    """List a package's releases, and what was said of them.
 
     Oldest first: revocations with their text, endorsements, changes of the latest. Found in an index of the
     registry's events, which is brought up to date first, and held against the chain's state.
