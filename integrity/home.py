@@ -21,6 +21,9 @@ APP = "integrity"
 _LOCK_SECONDS = 30
 _SETTINGS = {"chains", "default_chain", "default_key", "pinning", "share", "store_quota"}
 _SIZE = re.compile(r"([0-9]{1,15}) *(?:B|([KMGT])(?:iB)?)?")
+_GWEI_LIMIT = 1e9
+"""An ether for a unit of gas."""
+
 _UNITS = {None: 0, "K": 10, "M": 20, "G": 30, "T": 40}
 _CHAIN_ID = re.compile(r"[1-9][0-9]{0,15}")
 
@@ -126,7 +129,8 @@ class PinningSettings:
 class Config:
     """What ``config.toml`` says; ``rpc`` gives each chain's nodes in the order to ask them, and
     ``store_quota`` is how many bytes imported blocks may have, ``pinning`` the services by their names.
-    ``share`` says that what is downloaded is offered to others.
+    ``share`` says that what is downloaded is offered to others, ``max_fee`` gives what may be bid on a
+    chain at the most, in wei for each unit of gas.
     """
 
     path: Path
@@ -136,6 +140,7 @@ class Config:
     store_quota: int | None = None
     pinning: Mapping[str, PinningSettings] = field(default_factory=dict)
     share: bool = False
+    max_fee: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
     def load(cls, home: Home) -> Config:
@@ -158,12 +163,16 @@ class Config:
         if not isinstance(share, bool):
             raise _broken(where, "has a share that is neither true nor false")
         rpc = {_chain_id(where, i): _rpc(where, i, c) for i, c in chains.items()}
+        limits = {
+            int(i): _max_fee(where, i, c["max_fee"]) for i, c in chains.items() if "max_fee" in c
+        }
         services = value.get("pinning", {})
         if not isinstance(services, dict):
             raise _broken(where, "has a pinning that is no table")
         return cls(
             where, chain, key, rpc, None if quota is None else _size(where, quota),
             {name: _pinning(where, name, entry) for name, entry in services.items()}, share,
+            limits,
         )  # fmt: skip
 
     def nodes(self, chain_id: int, given: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -286,6 +295,20 @@ def _size(path: Path, value: object) -> int:
     return size
 
 
+def parse_gwei(value: object) -> int | None:
+    """Wei out of a number of gwei, such as 2 or 0.5; None when it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return round(value * 10**9) if 0 < value <= _GWEI_LIMIT else None
+
+
+def _max_fee(path: Path, chain: str, value: object) -> int:
+    limit = parse_gwei(value)
+    if limit is None:
+        raise _broken(path, f"has [chains.{chain}] whose max_fee is no number of gwei, such as 20")
+    return limit
+
+
 def _broken(path: Path, what: str) -> UsageError:
     return UsageError(f"{path} {what}", next="Mend the file, or move it away to start anew.")
 
@@ -300,7 +323,7 @@ def _chain_id(path: Path, text: str) -> int:
 def _rpc(path: Path, chain: str, settings: object) -> tuple[str, ...]:
     if not isinstance(settings, dict):
         raise _broken(path, f"has [chains.{chain}] that is no table")
-    unknown = set(settings) - {"rpc"}
+    unknown = set(settings) - {"rpc", "max_fee"}
     if unknown:
         raise _broken(path, f"has the unknown setting {min(unknown)!r} in [chains.{chain}]")
     rpc = settings.get("rpc", [])

@@ -17,8 +17,8 @@ _NONCE_TAKEN = (
     "nonce too low",
     "nonce is too low",
     "nonce has already been used",
-    "replacement transaction",
 )
+_REPLACING = ("replacement transaction",)
 SEQUENCE_CONFLICT = "SequenceConflict"
 
 _ASKS_THE_CHAIN = {"eth_estimateGas", "eth_sendRawTransaction"}
@@ -37,8 +37,13 @@ def sent_before(error: TransactionRefused) -> bool:
 
 
 def nonce_taken(error: TransactionRefused) -> bool:
-    """Whether another transaction has the nonce."""
+    """Whether the chain has another transaction with the nonce."""
     return any(text in error.message.lower() for text in _NONCE_TAKEN)
+
+
+def replacing(error: TransactionRefused) -> bool:
+    """Whether the node waits to have another one with the nonce mined, and this one bids no more."""
+    return any(text in error.message.lower() for text in _REPLACING)
 
 
 def no_funds(sender: str) -> TransactionRefused:
@@ -77,7 +82,9 @@ class Refusals:
         if error.method not in _ASKS_THE_CHAIN or error.code not in OF_THE_TRANSACTION:
             return error
         refused = TransactionRefused(f"the chain refuses the transaction: {error.said[:500]}")
-        if error.method == "eth_estimateGas" or sent_before(refused) or nonce_taken(refused):
+        if error.method == "eth_estimateGas":
+            return refused
+        if any(asks(refused) for asks in (sent_before, nonce_taken, replacing)):
             return refused
         return refused if any(text in error.said.lower() for text in _NOT_TAKEN) else error
 

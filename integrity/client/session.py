@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from integrity.client.viewing import View
     from integrity.core.registry import Block
     from integrity.ipfs.pinning import PinningService
+    from integrity.ports import Signer
     from integrity.verifier.policy import Policy
     from integrity.verifier.state import Vouched
 
@@ -41,7 +42,8 @@ def no_password(name: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Session:
     """``rpc`` are the nodes named for this call (one URL will do), ``publisher`` is the address that
-    the person named for it, ``checkpoint`` the hash of a block that they vouch for.
+    the person named for it, ``checkpoint`` the hash of a block that they vouch for, ``max_fee`` the
+    most that may be bid, in wei for each unit of gas.
     """
 
     home: Home = field(default_factory=Home.of_environment)
@@ -50,6 +52,7 @@ class Session:
     publisher: str | None = None
     password: Callable[[str], str] = no_password
     checkpoint: bytes | None = None
+    max_fee: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.rpc, str):
@@ -198,6 +201,14 @@ class Session:
             next="Name it with --chain, or set default_chain in "
             f"{self.home.config_file}; `integrity chain start` makes one to try things on.",
         )
+
+    def fee_limit(self, chain_id: int) -> int | None:
+        """The most that may be bid, in wei for each unit of gas: this call's, else config.toml's."""
+        return self.config.max_fee.get(chain_id) if self.max_fee is None else self.max_fee
+
+    def signer(self, info: KeyInfo) -> Signer:
+        """What signs with a key. Raises KeyRefused or LimitExceeded."""
+        return self.keystore.open(info, self.password)
 
     def key(self, name: str | None) -> KeyInfo:
         """The key to sign with: the one named, else the default, else the only one."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from integrity.chain.calls import registry_call
 from integrity.chain.journal import Journal
 from integrity.client.resolving import resolve
 from integrity.client.session import Session
@@ -33,7 +34,7 @@ from integrity.core.registry import (
     release_slot,
 )
 from integrity.errors import ReleaseNotFound, TransactionRefused, UsageError
-from integrity.publishing.recording import FINAL_SECONDS
+from integrity.publishing.writing import FINAL_SECONDS, open_writer
 from integrity.verifier.policy import LATEST
 
 
@@ -178,20 +179,17 @@ class Actor:
         there, entry = stands(), journal.find(purpose)
         if there and entry is None:
             return Acted(self.chain_id, info.address, already=True)
-        signer = self.session.keystore.open(info, self.session.password)
-
-        from integrity.chain.writer import ChainWriter  # imports web3, a second
-
-        writer = ChainWriter(self.session.reader(self.chain_id).url, self.chain_id, journal)
-        mined = writer.look_up(entry.hash) if entry is not None else None
+        signer = self.session.signer(info)
+        writer = open_writer(self.session, self.chain_id)
+        mined = writer.look_up(entry) if entry is not None else None
         if entry is not None and mined is not None and not there:
-            journal.remove(entry.hash)  # it was done, and undone since
+            journal.remove(entry)  # it was done, and undone since
             mined = None
         if mined is None:
-            call = writer.registry_call(function, args, purpose)
+            call = registry_call(function, args, purpose)
             mined = writer.send(signer, lambda: call)
         if self.wait:
-            mined = writer.wait_final(mined, FINAL_SECONDS)
+            mined = writer.wait_final(mined, signer, FINAL_SECONDS)
         return Acted(
             self.chain_id, info.address, there, mined.hash,
             Block(mined.block_number, mined.block_hash, mined.block_time), mined.gas_used, mined.fee,

@@ -27,11 +27,10 @@ from integrity.errors import (
 )
 from integrity.ports import Progress, Report, Signer
 from integrity.publishing.keeping import Keeper
-from integrity.publishing.recording import FINAL_SECONDS, Recorder, Standing
+from integrity.publishing.recording import Recorder, Standing
+from integrity.publishing.writing import FINAL_SECONDS
 from integrity.store.database import Store
 from integrity.verifier.policy import FINALIZED, LATEST
-
-"""How long a publisher waits for finality, in seconds: Ethereum takes 15 minutes when all is well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ def publish(
     naming = Naming(publisher, package, version, meta or {})
     link = Link(session.chosen_chain(), publisher, package, version)
     session.home.refuse_inside(path)
-    signer = session.keystore.open(info, session.password)
+    signer = session.signer(info)
     recorder = Recorder(session, link, version)
     for keeper in keepers:
         keeper.check()
@@ -266,7 +265,7 @@ def _record(
         mined = recorder.record(signer, result.manifest, content, make_latest=make_latest)
         serve()
         if wait:
-            mined = recorder.wait_final(mined, FINAL_SECONDS)
+            mined = recorder.wait_final(mined, signer, FINAL_SECONDS)
     except (ReleaseExists, TransactionRefused):
         # Perhaps another machine with the same key was faster.
         standing = recorder.standing()

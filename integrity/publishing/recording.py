@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from integrity.chain.calls import registry_call
 from integrity.chain.journal import Journal, publish_purpose
 from integrity.client.beside import beside
 from integrity.client.session import Session
@@ -20,14 +21,12 @@ from integrity.core.registry import (
 )
 from integrity.errors import Unfinalized
 from integrity.ports import ReleasedEvent, Signer
+from integrity.publishing.writing import import_writer, open_writer
 from integrity.verifier.policy import FINALIZED, LATEST
 
 if TYPE_CHECKING:
     from integrity.chain.transactions import Call, Estimate, Mined
     from integrity.chain.writer import ChainWriter
-
-FINAL_SECONDS = 3600.0
-"""How long to wait for a transaction to be final."""
 
 _POLL_SECONDS = 0.25
 
@@ -79,20 +78,19 @@ class Recorder:
 
     def prepare(self) -> None:
         """Have the libraries that writing takes read while others are at work."""
-        beside(_import_writer, "import")
+        beside(import_writer, "import")
 
     @property
     def _writer(self) -> ChainWriter:
         if self._web3 is None:
-            journal = Journal(self._session.home.journal)
-            self._web3 = _import_writer()(self._reader.url, self._link.chain_id, journal)
+            self._web3 = open_writer(self._session, self._link.chain_id, self._reader.url)
         return self._web3
 
     def _call(self, manifest: bytes, content: bytes, *, make_latest: bool) -> Call:
         names = (self._link.publisher, self._link.package, self._version)
         purpose = publish_purpose(self._link.chain_id, *names, manifest)
         args = (*names, manifest, content, self._head().count, make_latest)
-        return self._writer.registry_call("publish", args, purpose)
+        return registry_call("publish", args, purpose)
 
     def estimate(
         self, sender: str, manifest: bytes, content: bytes, *, make_latest: bool
@@ -110,9 +108,9 @@ class Recorder:
             signer, lambda: self._call(manifest, content, make_latest=make_latest)
         )
 
-    def wait_final(self, mined: Mined, timeout: float) -> Mined:
+    def wait_final(self, mined: Mined, signer: Signer, timeout: float) -> Mined:
         """Wait until the transaction is in a finalized block, then forget its journal entry."""
-        return self._writer.wait_final(mined, timeout)
+        return self._writer.wait_final(mined, signer, timeout)
 
     def wait_standing_final(self, manifest: bytes, timeout: float) -> Standing | None:
         """Wait until a record that stands already is final -> what is final then, or None when a
@@ -133,11 +131,5 @@ class Recorder:
         names = (self._link.publisher, self._link.package, self._version)
         entry = journal.find(publish_purpose(self._link.chain_id, *names, manifest))
         if entry is not None:
-            journal.remove(entry.hash)
+            journal.remove(entry)
         return final
-
-
-def _import_writer() -> type[ChainWriter]:
-    from integrity.chain.writer import ChainWriter  # imports web3, a second
-
-    return ChainWriter

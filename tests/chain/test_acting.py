@@ -187,7 +187,7 @@ def test_a_publisher_is_handed_over_and_its_delegates_end(
 def test_a_lost_answer_pays_once(
     anvil: Anvil, mine: Session, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from integrity.chain.writer import ChainWriter
+    from integrity.chain.delivery import Delivery
 
     link = release(anvil, mine, folder)
     nonce = anvil.nonce(address_of(mine))
@@ -199,7 +199,7 @@ def test_a_lost_answer_pays_once(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(ChainWriter, "_wait_mined", lost)
+        patched.setattr(Delivery, "until_mined", lost)
         with pytest.raises(Killed):
             actor(mine).revoke(link, COMPROMISED)
     (signed,) = [entry for entry in journal(mine) if entry["purpose"].startswith("revoke")]

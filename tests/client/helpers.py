@@ -101,7 +101,7 @@ def record(
     signer = session.keystore.open(info, session.password)
     mined = recorder.record(signer, manifest, bytes(32), make_latest=True)
     if wait:
-        recorder.wait_final(mined, 60)
+        recorder.wait_final(mined, signer, 60)
     return link
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from integrity_cli import output
-from integrity_cli.options import Chain, IpfsApi, Json, Key, LinkText, Rpc, session
+from integrity_cli.options import Chain, IpfsApi, Json, Key, LinkText, MaxFee, Rpc, session
 from integrity_cli.options import path as parse_path
 from integrity_cli.progress import Form, Shown, shown
-from integrity_cli.values import block_value, record_link, record_value, rests_on
+from integrity_cli.values import cost, record_link, record_value, rests_on, transaction_value
 
 if TYPE_CHECKING:
     from integrity.client.session import Session
@@ -55,6 +55,7 @@ def publish(
     ] = None,
     rpc: Rpc = [],
     chain: Chain = None,
+    max_fee: MaxFee = None,
     latest: Annotated[bool, typer.Option(help="Make it the package's latest release.")] = True,
     follow_symlinks: Follow = False,
     meta: Meta = [],
@@ -83,7 +84,7 @@ def publish(
     """Hash a folder, keep it servable, record it on the chain."""
     from integrity.publishing.publish import publish as run
 
-    given = session(rpc=rpc, chain=chain, publisher=publisher)
+    given = session(rpc=rpc, chain=chain, publisher=publisher, max_fee=max_fee)
     try:
         with (
             _keepers(given, pin, ipfs_api, ipfs=ipfs or ipfs_api is not None) as keepers,
@@ -233,11 +234,7 @@ def _value(result: Published) -> dict[str, Any]:
         "files": result.files,
         "size": result.size,
         "sequence": result.sequence,
-        "transaction": "0x" + result.transaction.hex() if result.transaction else None,
-        "block": block_value(result.block),
-        "gas_used": result.gas_used,
-        "fee": None if result.fee is None else str(result.fee),
-        "final": result.final,
+        **transaction_value(result),
         "already": result.already,
         "dry_run": result.dry_run,
         "sidecar": str(result.sidecar) if result.sidecar else None,
@@ -264,6 +261,5 @@ def _tell(result: Published) -> None:
         )
     for place in result.kept:
         output.say(f"  kept     {place}")
-    if result.gas_used is not None and result.fee is not None:
-        about = "about " if result.dry_run else ""
-        output.say(f"  fee      {about}{result.fee / 10**18:.6f} ether ({result.gas_used:,} gas)")
+    if (fee := cost(result)) is not None:
+        output.say(f"  fee      {'about ' if result.dry_run else ''}{fee}")
