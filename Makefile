@@ -53,10 +53,14 @@ contracts: setup  ## compile the registry and write the artifact that ships
 kubo:  ## a Kubo (IPFS) daemon at build/ipfs: the one on PATH, else npm's, else built by Go
 	@$(PYTHON) tools/kubo/get.py
 
-live-deps: kubo tools/live/node_modules/.done  ## other people's programs that the tests talk to
+live-deps: kubo tools/live/node_modules/.done tools/safe/node_modules/.done  ## other people's programs that the tests talk to
 
 tools/live/node_modules/.done: tools/live/package-lock.json
 	cd tools/live && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+tools/safe/node_modules/.done: tools/safe/package-lock.json
+	cd tools/safe && npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
 slither: setup  ## static analysis of the contracts, in an environment of its own
@@ -66,4 +70,4 @@ bench: setup kubo  ## measure against the peers, and write docs/performance.md
 	$(BIN)/python -m benchmarks
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .venv-slither node_modules tools/live/node_modules build
+	rm -rf .venv .venv-slither node_modules tools/live/node_modules tools/safe/node_modules build

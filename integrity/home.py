@@ -14,12 +14,13 @@ from typing import Any
 import platformdirs
 
 from integrity.core.links import CHAIN_ID_LIMIT
+from integrity.core.names import parse_address
 from integrity.disk.files import locked, write_whole
-from integrity.errors import DiskError, NoRpc, PathRefused, UsageError
+from integrity.errors import AddressMalformed, DiskError, NoRpc, PathRefused, UsageError
 
 APP = "integrity"
 _LOCK_SECONDS = 30
-_SETTINGS = {"chains", "default_chain", "default_key", "pinning", "share", "store_quota"}
+_SETTINGS = {"chains", "default_chain", "default_key", "pinning", "share", "signers", "store_quota"}
 _SIZE = re.compile(r"([0-9]{1,15}) *(?:B|([KMGT])(?:iB)?)?")
 _GWEI_LIMIT = 1e9
 """An ether for a unit of gas."""
@@ -126,11 +127,20 @@ class PinningSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SignerSettings:
+    """A program that signs with a key of its own: where it listens, and the key's address."""
+
+    name: str
+    url: str = field(repr=False)
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """What ``config.toml`` says; ``rpc`` gives each chain's nodes in the order to ask them, and
     ``store_quota`` is how many bytes imported blocks may have, ``pinning`` the services by their names.
     ``share`` says that what is downloaded is offered to others, ``max_fee`` gives what may be bid on a
-    chain at the most, in wei for each unit of gas.
+    chain at the most, in wei for each unit of gas, ``signers`` the programs that sign.
     """
 
     path: Path
@@ -141,6 +151,7 @@ class Config:
     pinning: Mapping[str, PinningSettings] = field(default_factory=dict)
     share: bool = False
     max_fee: Mapping[int, int] = field(default_factory=dict)
+    signers: Mapping[str, SignerSettings] = field(default_factory=dict)
 
     @classmethod
     def load(cls, home: Home) -> Config:
@@ -169,10 +180,13 @@ class Config:
         services = value.get("pinning", {})
         if not isinstance(services, dict):
             raise _broken(where, "has a pinning that is no table")
+        signers = value.get("signers", {})
+        if not isinstance(signers, dict):
+            raise _broken(where, "has signers that are no table")
         return cls(
             where, chain, key, rpc, None if quota is None else _size(where, quota),
             {name: _pinning(where, name, entry) for name, entry in services.items()}, share,
-            limits,
+            limits, {name: _signer(where, name, entry) for name, entry in signers.items()},
         )  # fmt: skip
 
     def nodes(self, chain_id: int, given: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -280,6 +294,21 @@ def _pinning(path: Path, name: str, settings: object) -> PinningSettings:
             path, f"has a [pinning.{name}] that is not a url, and a token or a token_file"
         )
     return PinningSettings(**settings)
+
+
+def _signer(path: Path, name: str, settings: object) -> SignerSettings:
+    if (
+        not isinstance(settings, dict)
+        or set(settings) != {"url", "address"}
+        or not all(isinstance(value, str) for value in settings.values())
+    ):
+        raise _broken(path, f"has a [signers.{name}] that is not a url and an address")
+    try:
+        return SignerSettings(name, settings["url"], parse_address(settings["address"]))
+    except AddressMalformed as error:
+        raise _broken(
+            path, f"has a [signers.{name}] with a wrong address: {error.message}"
+        ) from None
 
 
 def parse_size(text: str) -> int | None:

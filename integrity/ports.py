@@ -19,6 +19,7 @@ __all__ = [
     "Block",
     "ChainReader",
     "FileHolder",
+    "Identity",
     "ManifestHolder",
     "Order",
     "Piece",
@@ -117,6 +118,16 @@ class ChainReader(Protocol):
         ...
 
 
+class Identity(Protocol):
+    """A key, without what signs with it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def address(self) -> str: ...
+
+
 class Signer(Protocol):
     """One key that signs; what it holds never shows."""
 
@@ -125,6 +136,10 @@ class Signer(Protocol):
 
     def sign_transaction(self, transaction: Mapping[str, Any]) -> tuple[bytes, bytes]:
         """The signed transaction and its hash, as bytes. Raises KeyRefused."""
+        ...
+
+    def sign_typed_data(self, data: Mapping[str, Any]) -> bytes:
+        """The signature of EIP-712 data, 65 bytes ``r || s || v``. Raises KeyRefused."""
         ...
 
 

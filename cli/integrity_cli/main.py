@@ -20,6 +20,7 @@ from integrity_cli.commands import (
     mirror,
     publish,
     receipt,
+    request,
     serve,
     show,
     store,
@@ -42,6 +43,7 @@ app = typer.Typer(
 
 app.command("publish")(publish.publish)
 app.command("confirm")(publish.confirm)
+app.command("submit")(request.submit)
 app.command("manifest")(publish.manifest)
 app.command("get")(get.get)
 app.command("repair")(get.repair)

@@ -60,6 +60,7 @@ MaxFee = Annotated[
         help="Bid no more than this for a unit of gas. Also max_fee in config.toml.",
     ),
 ]
+Wait = Annotated[bool, typer.Option(help="Return once it is final.")]
 From = Annotated[
     list[str],
     typer.Option(

@@ -42,13 +42,6 @@ class Entry:
         return replace(self, hash=tx_hash, raw=raw, replaced=(*self.replaced, self.hash))
 
 
-def publish_purpose(
-    chain_id: int, publisher: str, package: str, version: str, manifest: bytes
-) -> str:
-    """The purpose of the transaction that records one release."""
-    return f"publish {chain_id} {publisher} {package} {version} {manifest.hex()}"
-
-
 class Journal:
     """The folder of transactions that were signed and are not yet known to be final."""
 

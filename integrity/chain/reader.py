@@ -15,6 +15,7 @@ from integrity.ports import ReleasedEvent
 _RELEASED = keccak256(
     b"Released(address,bytes32,bytes32,string,string,bytes32,uint256,address,bool)"
 )
+_IS_VALID_SIGNATURE = bytes.fromhex("1626ba7e")
 _PROOF_NODES = 65
 """A key has 64 nibbles."""
 
@@ -94,6 +95,19 @@ class RpcReader:
 
     def code(self, address: str, at: Block) -> bytes:
         return self._data(self._rpc.call("eth_getCode", address, _pin(at)))
+
+    def takes_signature(self, account: str, digest: bytes, signature: bytes) -> bool:
+        """Whether a contract takes it for its own at the newest block (ERC-1271)."""
+        padded = signature + bytes(-len(signature) % 32)
+        words = digest + (64).to_bytes(32, "big") + len(signature).to_bytes(32, "big") + padded
+        call = {"to": account, "data": "0x" + (_IS_VALID_SIGNATURE + words).hex()}
+        try:
+            answer = self._data(self._rpc.call("eth_call", call, "latest"))
+        except RpcError as error:
+            if error.code in {3, -32000}:  # it reverted
+                return False
+            raise
+        return answer[:32] == _IS_VALID_SIGNATURE + bytes(28)
 
     def words(self, address: str, slots: Sequence[bytes], at: Block) -> list[bytes]:
         calls = [("eth_getStorageAt", (address, "0x" + s.hex(), _pin(at))) for s in slots]

@@ -14,6 +14,7 @@ from integrity.core.names import parse_address
 from integrity.disk.remembered import Remembered
 from integrity.errors import KeyRefused, RpcUnavailable, UsageError
 from integrity.home import Config, Home, is_chain_id, parse_chain_id
+from integrity.keys.environment import environment_signer
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, KeyInfo, Keystore
 from integrity.trust import TrustStore
 from integrity.verifier.record import Registry
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from integrity.client.viewing import View
     from integrity.core.registry import Block
     from integrity.ipfs.pinning import PinningService
-    from integrity.ports import Signer
+    from integrity.ports import Identity, Signer
     from integrity.verifier.policy import Policy
     from integrity.verifier.state import Vouched
 
@@ -100,7 +101,9 @@ class Session:
 
     def trusts(self, link: Link) -> bool:
         """Whether this home trusts the link's publisher: one of its own keys, or an entry."""
-        own = link.publisher in self.keystore.addresses()
+        own = link.publisher in self.keystore.addresses() | {
+            signer.address for signer in self.config.signers.values()
+        }
         return own or self.trust.alias_of(link.chain_id, link.publisher) is not None
 
     def reader(self, chain_id: int) -> RpcReader:
@@ -206,15 +209,28 @@ class Session:
         """The most that may be bid, in wei for each unit of gas: this call's, else config.toml's."""
         return self.config.max_fee.get(chain_id) if self.max_fee is None else self.max_fee
 
-    def signer(self, info: KeyInfo) -> Signer:
+    def signer(self, identity: Identity) -> Signer:
         """What signs with a key. Raises KeyRefused or LimitExceeded."""
-        return self.keystore.open(info, self.password)
+        if isinstance(identity, KeyInfo):
+            own = environment_signer()
+            if own is not None and own.info == identity:
+                return own
+            return self.keystore.open(identity, self.password)
+        from integrity.chain.external import ExternalSigner  # with it comes an HTTP client
 
-    def key(self, name: str | None) -> KeyInfo:
-        """The key to sign with: the one named, else the default, else the only one."""
-        keystore, default = self.keystore, self.config.default_key
-        if name or default:
-            return keystore.find(name or str(default))
+        settings = self.config.signers[identity.name]
+        return ExternalSigner(identity.name, settings.url, settings.address)
+
+    def key(self, name: str | None) -> Identity:
+        """The key to sign with: the one named, else the environment's, else the default, else the only
+        one. A name is that of an external signer in config.toml, or else of a key of this home.
+        """
+        config, keystore = self.config, self.keystore
+        if not name and (own := environment_signer()) is not None:
+            return own.info
+        chosen = name or config.default_key
+        if chosen:
+            return config.signers.get(chosen) or keystore.find(chosen)
         keys = keystore.list()
         if len(keys) == 1:
             return keys[0]

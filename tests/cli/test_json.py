@@ -103,7 +103,7 @@ def test_publish_prints_what_is_documented(publisher: User, tmp_path: Path) -> N
     dry = publisher.ok(*command, "--dry-run").json()
     check(dry, fields)
     nulls = [name for name, value in dry.items() if value is None]
-    assert nulls == ["sequence", "transaction", "block", "sidecar"]
+    assert nulls == ["sequence", "transaction", "block", "sidecar", "request"]
     assert dry["gas_used"] > 0
     done = publisher.ok(*command).json()
     check(done, fields)

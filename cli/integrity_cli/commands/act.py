@@ -20,6 +20,7 @@ from integrity_cli.options import (
     MaxFee,
     Publisher,
     Rpc,
+    Wait,
     known,
     session,
 )
@@ -37,7 +38,6 @@ controllers = typer.Typer(
     help="Hand a publisher over to another account.", no_args_is_help=True, rich_markup_mode=None
 )
 
-Wait = Annotated[bool, typer.Option(help="Return once it is final.")]
 Publishers = Annotated[
     str | None,
     typer.Option(
