@@ -10,6 +10,7 @@ import typer
 from integrity_cli import output
 from integrity_cli.commands import (
     act,
+    batch,
     cars,
     chain,
     demo,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 
 app.command("publish")(publish.publish)
+app.command("publish-batch")(batch.publish_batch)
 app.command("confirm")(publish.confirm)
 app.command("submit")(request.submit)
 app.command("manifest")(publish.manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,9 +75,9 @@ class Refusals:
         internal error) is no refusal and stays what it is: nothing is known then.
         """
         raw = _bytes(error.data)
-        item = self._errors.get(raw[:4])
-        if item is not None:
-            return _of_registry(item, raw[4:])
+        refusal = self._of_registry(raw)
+        if refusal is not None:
+            return refusal
         if "insufficient funds" in error.said.lower():
             return no_funds(sender)
         if error.method not in _ASKS_THE_CHAIN or error.code not in OF_THE_TRANSACTION:
@@ -88,8 +89,22 @@ class Refusals:
             return refused
         return refused if any(text in error.said.lower() for text in _NOT_TAKEN) else error
 
+    def _of_registry(self, raw: bytes) -> ReleaseExists | TransactionRefused | None:
+        """What the contract's own error says; of a batch, what one of its calls failed with."""
+        item = self._errors.get(raw[:4])
+        if item is None:
+            return None
+        if item["name"] == "CallFailed":
+            with contextlib.suppress(DecodingError, ValueError, OverflowError):
+                index, reason = decode(["uint256", "bytes"], raw[4:])
+                inner = self._of_registry(reason)
+                if inner is not None:
+                    inner.evidence["call"] = index
+                    return inner.about(f"of the batch, number {index + 1}")
+        return _registry_error(item, raw[4:])
 
-def _of_registry(item: Mapping[str, Any], data: bytes) -> ReleaseExists | TransactionRefused:
+
+def _registry_error(item: Mapping[str, Any], data: bytes) -> ReleaseExists | TransactionRefused:
     try:
         values = decode([entry["type"] for entry in item["inputs"]], data)
     except (DecodingError, ValueError, OverflowError):

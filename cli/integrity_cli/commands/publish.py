@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,7 +119,7 @@ def publish(
     asked = None
     try:
         with (
-            _keepers(given, pin, ipfs_api, ipfs=ipfs or ipfs_api is not None) as keepers,
+            keepers_of(given, pin, ipfs_api, ipfs=ipfs or ipfs_api is not None) as keepers,
             shown(progress, as_json=as_json) as report,
         ):
             if sign_only:
@@ -137,9 +137,10 @@ def publish(
                     keepers=keepers, report=report,
                 )  # fmt: skip
     except KeyboardInterrupt:
-        raise _interrupted(given, package, version) from None
+        names = [package, version]
+        raise interrupted(given, lambda purpose: purpose.split()[3:5] == names) from None
     if as_json:
-        output.emit(_value(result) | {"request": request.value(asked, place)})
+        output.emit(release_value(result) | {"request": request.value(asked, place)})
         return
     _tell(result, "prepared" if asked else "would publish" if dry_run else "published")
     if sign_only:
@@ -222,7 +223,7 @@ def manifest(
 
 
 @contextlib.contextmanager
-def _keepers(
+def keepers_of(
     given: Session, pin: list[str], api: str | None, *, ipfs: bool
 ) -> Iterator[list[Keeper]]:
     """The places besides this home that are to keep the release, a daemon before those who fetch
@@ -256,13 +257,13 @@ def _meta(items: list[str]) -> dict[str, str]:
     return found
 
 
-def _interrupted(given: Session, package: str, version: str) -> Interrupted:
-    """What Ctrl-C left behind: perhaps a transaction that was signed and sent."""
+def interrupted(given: Session, is_meant: Callable[[str], bool]) -> Interrupted:
+    """What Ctrl-C left behind: perhaps a transaction of this purpose that was signed and sent."""
     from integrity.chain.journal import Journal
     from integrity.errors import Interrupted
 
     for entry in Journal(given.home.journal).all():
-        if entry.purpose.split()[3:5] == [package, version]:
+        if is_meant(entry.purpose):
             return Interrupted(
                 f"interrupted; the transaction {entry.hash} was signed, and may be recorded",
                 next="Run the same command again: it goes on with that one, and pays for no second.",
@@ -274,7 +275,8 @@ def _interrupted(given: Session, package: str, version: str) -> Interrupted:
     )
 
 
-def _value(result: Published) -> dict[str, Any]:
+def release_value(result: Published) -> dict[str, Any]:
+    """A release that was published, in JSON."""
     link = result.link
     return {
         "link": str(link),
