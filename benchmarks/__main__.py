@@ -12,7 +12,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.groups import disk, fetching, networks, publishing, serving, starting, trusting
+from benchmarks.groups import (
+    disk,
+    fetching,
+    networks,
+    publishing,
+    recording,
+    serving,
+    starting,
+    trusting,
+)
 from benchmarks.measuring import Row
 from benchmarks.setting import Bench
 from tests.live.kubos import find_ipfs
@@ -32,6 +41,7 @@ GROUPS = {
     "far": networks.far_away,
     "start": starting.starting,
     "trust": trusting.trusting,
+    "gas": recording.recording,
 }
 
 
