@@ -6,7 +6,7 @@ BIN := .venv/bin
 # A process for each core; the tests of one file stay together, as they share chains and daemons.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo test test-long lint format bench contracts kubo live-deps slither clean
+.PHONY: help setup demo test test-long lint format bench contracts kubo clef live-deps slither clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,7 +38,7 @@ lint: setup  ## style, types, layers
 test: lint live-deps  ## all tests but the long ones
 	$(PYTEST) -m "not long"
 
-test-long: setup live-deps  ## the long tests
+test-long: setup live-deps clef  ## the long tests
 	$(PYTEST) -m long
 
 format: setup  ## let the formatter have its way
@@ -52,6 +52,9 @@ contracts: setup  ## compile the registry and write the artifact that ships
 # The script looks at what is there: a link's date says nothing about the ipfs behind it.
 kubo:  ## a Kubo (IPFS) daemon at build/ipfs: the one on PATH, else npm's, else built by Go
 	@$(PYTHON) tools/kubo/get.py
+
+clef:  ## go-ethereum's signer at build/clef, built by Go
+	@$(PYTHON) tools/clef/get.py
 
 live-deps: kubo tools/live/node_modules/.done tools/safe/node_modules/.done  ## other people's programs that the tests talk to
 
