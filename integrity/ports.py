@@ -117,6 +117,10 @@ class ChainReader(Protocol):
         """The registry's Released events of one package up to a block, in the order of the chain."""
         ...
 
+    def delegates(self, address: str, publisher: str, to: Block) -> set[tuple[str, str]]:
+        """Who the registry's DelegateSet events up to a block name as a delegate, and for which package."""
+        ...
+
 
 class Identity(Protocol):
     """A key, without what signs with it."""

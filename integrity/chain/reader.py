@@ -7,14 +7,15 @@ from typing import Any
 
 from integrity.chain.headers import header_rlp
 from integrity.chain.rpc import JsonRpc, RpcError
-from integrity.core.names import check_version, keccak256
-from integrity.core.registry import Block, StateProof, package_key
+from integrity.core.names import check_package, check_version, checksum_address, keccak256
+from integrity.core.registry import ALL_PACKAGES, Block, StateProof, package_key
 from integrity.errors import FormatError, ProofUnavailable, RpcAnswerInvalid
 from integrity.ports import ReleasedEvent
 
 _RELEASED = keccak256(
     b"Released(address,bytes32,bytes32,string,string,bytes32,uint256,address,bool)"
 )
+_DELEGATE_SET = keccak256(b"DelegateSet(address,address,string,uint256,uint40)")
 _IS_VALID_SIGNATURE = bytes.fromhex("1626ba7e")
 _PROOF_NODES = 65
 """A key has 64 nibbles."""
@@ -120,6 +121,24 @@ class RpcReader:
         topics = ["0x" + _RELEASED.hex(), owner, "0x" + package_key(publisher, package).hex()]
         logs = self._logs(address, topics, 0, to.number)
         return [self._event(log, publisher, package) for log in logs]
+
+    def delegates(self, address: str, publisher: str, to: Block) -> set[tuple[str, str]]:
+        owner = "0x" + publisher[2:].lower().zfill(64)
+        logs = self._logs(address, ["0x" + _DELEGATE_SET.hex(), owner], 0, to.number)
+        return {self._delegate(log) for log in logs}
+
+    def _delegate(self, log: Any) -> tuple[str, str]:
+        from eth_abi.abi import decode  # only a list of delegates needs it
+        from eth_abi.exceptions import DecodingError
+
+        try:
+            package, _, _ = decode(("string", "uint256", "uint40"), self._data(log["data"]))
+            who = checksum_address(self._data(log["topics"][2], 32)[12:])
+            return who, check_package(package) if package else ALL_PACKAGES
+        except (
+            DecodingError, OverflowError, UnicodeDecodeError, LookupError, TypeError, FormatError,
+        ) as error:  # fmt: skip
+            raise RpcAnswerInvalid(f"{self.name} sent a log that does not decode") from error
 
     def _logs(self, address: str, topics: list[str], first: int, last: int) -> list[Any]:
         """All logs of a range; a node that finds it too wide is asked for each half."""

@@ -33,7 +33,7 @@ from integrity.store.database import Store
 from .anvils import Anvil, with_registry
 from .conftest import MakeAnvil, MakeRpc
 from .ledger import count, journal, send
-from .lying_rpc import of_method
+from .lying_rpc import Call, Forward, of_method
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 YEAR = 365 * 86_400
@@ -158,6 +158,28 @@ def test_another_content_and_a_passed_turn_are_refused_before_a_fee(
     with pytest.raises(TransactionRefused, match="signed for release 1 of tool, and 1 of them"):
         submit(sponsor, second, wait=False)
     assert anvil.nonce(own(sponsor)) == 1
+
+
+def test_threat_48_a_request_that_somebody_else_sends_first_is_the_publishers_all_the_same(
+    anvil: Anvil, session: Session, address: str, sponsor: Session, folder: Path, tmp_path: Path,
+    lying_rpc: MakeRpc,
+) -> None:  # fmt: skip
+    made = asked(session, folder)
+    copier = anvil.publisher(tmp_path / "copier")
+    rpc = lying_rpc(anvil.url)
+
+    def act(call: Call, forward: Forward) -> dict[str, Any]:
+        if call["method"] == "eth_estimateGas" and len(rpc.calls("eth_estimateGas")) == 2:
+            submit(copier, made, wait=False)
+        return forward()
+
+    rpc.act = act
+    done = submit(replace(sponsor, rpc=(rpc.url,)), made, wait=False)
+    assert (done.already, done.fee, done.sequence) == (True, None, 1)
+    assert (anvil.nonce(own(sponsor)), anvil.nonce(own(copier))) == (0, 1)
+    anvil.mine(3)
+    assert resolve(session, made.link).by == address
+    assert count(anvil, own(copier)) == 0
 
 
 # --- threat 50 ---------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from integrity_cli.options import (
     known,
     session,
 )
-from integrity_cli.values import cost, transaction_value
+from integrity_cli.values import as_of, block_value, cost, transaction_value
 
 if TYPE_CHECKING:
     from integrity.client.session import Session
@@ -214,6 +214,64 @@ def remove(
     _delegate(acting, delegate, package, publisher, 0)
 
 
+@delegates.command("list")
+def list_delegates(
+    publisher: Annotated[
+        str | None,
+        typer.Argument(metavar="[PUBLISHER]", help="Whose [default: your key's address]."),
+    ] = None,
+    *,
+    key: Key = None,
+    chain: Chain = None,
+    rpc: Rpc = [],
+    as_json: Json = False,
+) -> None:
+    """List who may publish in a publisher's name, for what, and until when.
+
+    Each right is proven; that none was left out is the node's word.
+    """
+    from integrity.client.delegating import delegates as find
+    from integrity.core.names import parse_address
+
+    given = session(rpc=rpc, chain=chain)
+    who = parse_address(publisher) if publisher else given.key(key).address
+    chain_id = given.chosen_chain()
+    found = find(given, chain_id, who)
+    if as_json:
+        output.emit({
+            "chain_id": chain_id,
+            "publisher": found.publisher,
+            "controller": found.controller.address,
+            "epoch": found.controller.epoch,
+            "delegates": [
+                {
+                    "address": one.address,
+                    "package": one.package or None,
+                    "expiry": one.expiry,
+                    "active": one.is_active,
+                }
+                for one in found.delegates
+            ],
+            "block": block_value(found.block),
+            "basis": found.basis,
+        })  # fmt: skip
+        return
+    output.say(f"{found.publisher}, controlled by {found.controller.address}")
+    for one in found.delegates:
+        until = "until" if one.is_active else "EXPIRED"
+        output.say(f"  {one.address}  {one.package or 'any package'}  {until} {_date(one.expiry)}")
+    if not found.delegates:
+        output.note("no delegates")
+    output.say(f"as of {as_of(found.block, chain_id, found.basis)}")
+
+
+def _date(seconds: int) -> str:
+    try:
+        return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%d %H:%M UTC}"
+    except (OverflowError, ValueError):  # a right for longer than there are dates
+        return f"second {seconds}"
+
+
 def _delegate(
     acting: _Acting, delegate: str, package: str, publisher: str | None, expiry: int
 ) -> None:
@@ -225,8 +283,7 @@ def _delegate(
     done = actor.set_delegate(who, check_package(package) if package else "", address, expiry)
     right = f"{package or 'any package'} of {who}"
     if expiry:
-        until = dt.datetime.fromtimestamp(expiry, dt.UTC)
-        acting.tell(done, f"{address} may publish {right} until {until:%Y-%m-%d %H:%M UTC}")
+        acting.tell(done, f"{address} may publish {right} until {_date(expiry)}")
     else:
         acting.tell(done, f"{address} may not publish {right}")
 
