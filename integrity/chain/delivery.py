@@ -26,6 +26,9 @@ _RESEND_SOONEST = 2.0
 _RAISE_AFTER = 5
 """Blocks made without it: then what it leaves to their makers is too little."""
 
+_RAISES = 8
+"""How often for that reason: 2.6 times the first bid; then something else must be wrong with it."""
+
 
 class Pace:
     """Sleeps, longer from time to time, until ``seconds`` have passed."""
@@ -158,7 +161,9 @@ class Delivery:
             return False
         if base_fee is not None and self._cap() < base_fee:
             return True
-        passed = number - (self._signed_at or number)
+        if self._signed_at is None or len(self.entry.replaced) >= _RAISES:
+            return False
+        passed = number - self._signed_at
         return passed >= _RAISE_AFTER and now - self._signed > _RESEND_AFTER
 
     def _cap(self) -> int:

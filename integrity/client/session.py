@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -101,10 +102,14 @@ class Session:
 
     def trusts(self, link: Link) -> bool:
         """Whether this home trusts the link's publisher: one of its own keys, or an entry."""
-        own = link.publisher in self.keystore.addresses() | {
-            signer.address for signer in self.config.signers.values()
-        }
-        return own or self.trust.alias_of(link.chain_id, link.publisher) is not None
+        own = self.keystore.addresses()
+        own |= {signer.address for signer in self.config.signers.values()}
+        with suppress(KeyRefused):  # whoever only reads needs none
+            signer = environment_signer()
+            own |= {signer.address} if signer is not None else set()
+        return (
+            link.publisher in own or self.trust.alias_of(link.chain_id, link.publisher) is not None
+        )
 
     def reader(self, chain_id: int) -> RpcReader:
         """The first node of the chain that answers at all; RpcUnavailable keeps why each did not."""

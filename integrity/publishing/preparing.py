@@ -168,7 +168,8 @@ class Preparation:
         """
         sidecar = write_sidecar(self.draft.path, self.built.chunks(), result.warnings)
         if result.final:
-            ship_receipt(self.session, self.link, self.draft.path, result.warnings)
+            own = replace(self.session, publisher=self.link.publisher)
+            ship_receipt(own, self.link, self.draft.path, result.warnings)
         return replace(result, sidecar=sidecar)
 
 

@@ -285,6 +285,31 @@ def test_blocks_that_go_by_without_it_raise_the_tip(
     assert (count(anvil, address), anvil.nonce(address)) == (1, 1)
 
 
+def test_a_bid_that_nobody_takes_is_not_raised_for_ever(
+    anvil: Anvil, session: Session, address: str, folder: Path, lying_rpc: MakeRpc,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(delivery, "_RESEND_AFTER", 0.1)
+    monkeypatch.setattr(delivery, "_RAISES", 2)
+    monkeypatch.setattr(delivery, "_MINED_SECONDS", 12.0)
+    rpc = lying_rpc(anvil.url)
+
+    def lost(call: Call, forward: Any) -> dict[str, Any]:
+        if call["method"] == SEND:
+            return {"jsonrpc": "2.0", "id": call["id"], "result": "0x" + "00" * 32}
+        if call["method"] == "eth_getBlockByNumber":
+            anvil.mine(3)
+        return dict(forward())
+
+    rpc.act = lost
+    with pytest.raises(Unfinalized):
+        send(replace(session, rpc=(rpc.url,)), folder)
+    (entry,) = journal(session)
+    assert len(entry["replaced"]) == 2
+    assert send(session, folder).sequence == 1
+    assert anvil.nonce(address) == 1
+
+
 def test_another_machines_transaction_with_the_nonce_is_not_bid_against(
     anvil: Anvil, session: Session, address: str, folder: Path, lying_rpc: MakeRpc,
     monkeypatch: pytest.MonkeyPatch,

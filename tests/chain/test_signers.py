@@ -10,19 +10,21 @@ from typing import Any
 import pytest
 from eth_account import Account
 
-from integrity import resolve
+from integrity import publish, resolve
 from integrity.chain.artifact import load_artifact
 from integrity.chain.external import ExternalSigner
 from integrity.client.session import Session
 from integrity.core.names import parse_address
+from integrity.devchain.chain import DevelopmentChain, give
 from integrity.errors import IntegrityError, KeyRefused, RpcUnavailable, UsageError
-from integrity.home import set_config
+from integrity.home import Home, set_config
 from integrity.keys.environment import VARIABLE
 from integrity.keys.keystore import DEVELOPMENT_CHAIN
 from integrity.publishing.acting import Actor
 from integrity.publishing.preparing import Draft
 from integrity.publishing.requesting import request
 from integrity.publishing.submitting import submit
+from integrity.testing.people import equip
 
 from .anvils import Anvil, reason_code
 from .clefs import running_clef
@@ -183,6 +185,20 @@ def test_a_key_of_the_environment_signs_and_shows_nowhere(
     assert SECRET not in shown
     assert count(anvil, address) == 1
     assert all(SECRET not in path.read_text("utf-8", "replace") for path in _files(session))
+
+
+def test_what_the_environments_key_published_is_ones_own(
+    integrity_chain: DevelopmentChain, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(Home.at(tmp_path / "ci"))
+    equip(session.home, integrity_chain.rpc)
+    account = Account.create()
+    give(integrity_chain.rpc, account.address, 10**18)
+    monkeypatch.setenv(VARIABLE, bytes(account.key).hex())
+    done = publish(session, folder, "tool", "1.0.0")
+    assert done.warnings == []
+    assert folder.with_name("tool.receipt").exists()
+    assert resolve(session, done.link).by == account.address
 
 
 @pytest.mark.parametrize("text", [SECRET[:-1], SECRET + "0", "0x", "g" * 64, "00" * 32, "ff" * 32])

@@ -9,10 +9,12 @@ import pytest
 
 from integrity.testing.people import equip
 from tests.chain.anvils import Anvil
+from tests.chain.conftest import MakeRpc
 from tests.chain.safes import Safe
 
 from .running import User
 from .schema import check, documented
+from .test_interrupts import Halt, interrupted
 
 FIELDS = documented()
 PUBLISH = ("publish", "d", "--package", "tool", "--version", "1.0.0", "--sign-only")
@@ -81,6 +83,32 @@ def test_a_request_for_a_safe_says_what_its_owners_have_to_do(
     signature = "0x" + safe.sign_message(bytes.fromhex(asked["digest"][2:])).hex()
     done = sponsor.ok("submit", "d.request", "--signature", signature, "--no-wait", "--json").json()
     assert (done["signer"], done["sequence"]) == (safe.address, 1)
+
+
+def test_a_submit_and_a_batch_that_are_interrupted_are_gone_on_with(
+    signer: User, sponsor: User, anvil: Anvil, lying_rpc: MakeRpc
+) -> None:
+    signer.ok(*PUBLISH)
+    batch = '[[release]]\npath = "d"\npackage = "{}"\nversion = "1"\n'
+    (signer.place / "all.toml").write_text(batch.format("one") + batch.format("two"))
+    for at, command in enumerate((("submit", "d.request"), ("publish-batch", "all.toml")), 1):
+        rpc = lying_rpc(anvil.url)
+        halt = Halt(rpc, "eth_sendRawTransaction", heard=True)
+        process = sponsor.start(*command, "--json", "--rpc", rpc.url)
+        assert halt.reached.wait(60)
+        error = interrupted(process).error("Interrupted", 130)
+        halt.over()
+        assert "goes on with that one" in error["next"]
+        assert error["evidence"]["transaction"] in {
+            f"0x{path.stem}" for path in sponsor.home.glob("journal/*.json")
+        }
+        sponsor.ok(*command, "--no-wait")
+        assert anvil.nonce(sponsor_address(sponsor)) == at
+
+
+def sponsor_address(sponsor: User) -> str:
+    (key,) = sponsor.ok("key", "list", "--json").json()["keys"]
+    return str(key["address"])
 
 
 def test_what_is_no_request_is_malformed(signer: User, sponsor: User) -> None:

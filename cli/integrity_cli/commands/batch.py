@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from integrity_cli import output
-from integrity_cli.commands.publish import interrupted, keepers_of, release_value
+from integrity_cli.commands.publish import keepers_of, release_value
+from integrity_cli.interrupting import interrupted
 from integrity_cli.options import Chain, IpfsApi, Json, Key, MaxFee, Rpc, Wait, session
 from integrity_cli.options import path as parse_path
 from integrity_cli.progress import Form, Shown, shown

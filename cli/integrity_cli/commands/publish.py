@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 
 from integrity_cli import output
 from integrity_cli.commands import request
+from integrity_cli.interrupting import interrupted
 from integrity_cli.options import Chain, IpfsApi, Json, Key, LinkText, MaxFee, Rpc, session
 from integrity_cli.options import path as parse_path
 from integrity_cli.progress import Form, Shown, shown
@@ -18,7 +19,6 @@ from integrity_cli.values import cost, record_link, record_value, rests_on, tran
 
 if TYPE_CHECKING:
     from integrity.client.session import Session
-    from integrity.errors import Interrupted
     from integrity.publishing.keeping import Keeper
     from integrity.publishing.publish import Published
 
@@ -255,24 +255,6 @@ def _meta(items: list[str]) -> dict[str, str]:
     if len(found) < len(pairs):
         raise UsageError("--meta names a key twice", next="Give each key one value.")
     return found
-
-
-def interrupted(given: Session, is_meant: Callable[[str], bool]) -> Interrupted:
-    """What Ctrl-C left behind: perhaps a transaction of this purpose that was signed and sent."""
-    from integrity.chain.journal import Journal
-    from integrity.errors import Interrupted
-
-    for entry in Journal(given.home.journal).all():
-        if is_meant(entry.purpose):
-            return Interrupted(
-                f"interrupted; the transaction {entry.hash} was signed, and may be recorded",
-                next="Run the same command again: it goes on with that one, and pays for no second.",
-                evidence={"transaction": entry.hash},
-            )
-    return Interrupted(
-        "interrupted; no transaction is under way",
-        next="Run the same command again; what is recorded already is not sent again.",
-    )
 
 
 def release_value(result: Published) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from integrity_cli import output
+from integrity_cli.interrupting import interrupted
 from integrity_cli.options import Chain, Json, Key, MaxFee, Rpc, Wait, session
 from integrity_cli.options import path as parse_path
 from integrity_cli.values import cost, transaction_value
@@ -125,13 +126,17 @@ def submit(
     from dataclasses import replace
 
     from integrity.core.request import decode
+    from integrity.publishing.recording import submit_purpose
     from integrity.publishing.submitting import submit as run
 
     request = decode(_read(file))
     if signature is not None:
         request = replace(request, signature=_signature(signature))
     given = session(rpc=rpc, chain=chain, max_fee=max_fee)
-    done = run(given, request, key=key, wait=wait)
+    try:
+        done = run(given, request, key=key, wait=wait)
+    except KeyboardInterrupt:
+        raise interrupted(given, lambda purpose: purpose == submit_purpose(request)) from None
     if as_json:
         output.emit({
             "link": str(done.link), "manifest": done.manifest.hex(), "signer": done.signer, "by": done.by,
