@@ -24,7 +24,13 @@ from integrity.core.registry import (
     manifest_slot,
     release_slot,
 )
-from integrity.errors import ReleaseExists, TransactionRefused, Unfinalized, UsageError
+from integrity.errors import (
+    ReleaseExists,
+    RpcAnswerInvalid,
+    TransactionRefused,
+    Unfinalized,
+    UsageError,
+)
 from integrity.ports import Report, Signer
 from integrity.publishing.keeping import Keeper
 from integrity.publishing.landing import check_same
@@ -287,6 +293,11 @@ class _Batch:
     ) -> PublishedMany:
         """With where each release stands now; ``before`` is what stood before this call."""
         now = self.checked(done.releases, FINALIZED if done.final else LATEST)
+        if done.final and None in now:
+            raise RpcAnswerInvalid(
+                "the RPC says that the batch is final, and has no record of all of it",
+                next="Run the same command again; nothing is recorded twice.",
+            )
         releases = tuple(
             replace(
                 result, sequence=known.sequence if known else None, final=done.final,

@@ -19,6 +19,7 @@ from .anvils import Anvil
 from .conftest import MakeRpc
 from .ledger import count, journal, send
 from .lying_rpc import Call, Forward
+from .processes import Publisher, killing
 
 SEND = "eth_sendRawTransaction"
 
@@ -129,6 +130,37 @@ def test_a_crashed_batch_is_gone_on_with(
     anvil.mine(3)
     assert many(session, drafts, wait=True).final
     assert journal(session) == []
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the node hears", "before the answer"])
+def test_a_batch_killed_at_any_call_from_its_signature_on_is_paid_for_once(
+    anvil: Anvil, folder: Path, tmp_path: Path, lying_rpc: MakeRpc, after: bool
+) -> None:
+    measured = lying_rpc(anvil.url)
+    first = replace(anvil.publisher(tmp_path / "measured"), rpc=(measured.url,))
+    assert Publisher(first, folder, twice=True).result()["sequence"] == 1
+    methods = measured.methods()
+    for point in range(methods.index(SEND) - 2, len(methods)):
+        session = anvil.publisher(tmp_path / f"home-{point}")
+        address = session.key(None).address
+        rpc = lying_rpc(anvil.url)
+        at = killing(lambda: publisher, lambda _: len(rpc.asked) == point + 1, after=after)  # noqa: B023
+        rpc.act = at
+        publisher = Publisher(replace(session, rpc=(rpc.url,)), folder, twice=True)
+        publisher.process.join()
+        if publisher.process.exitcode == 0 and len(rpc.asked) <= point:
+            break  # how often it has to ask is a matter of time
+        assert publisher.process.exitcode == -9, methods[point]
+        assert len(journal(session)) == (point >= methods.index(SEND) - 1), methods[point]
+        assert Publisher(session, folder, twice=True).result()["sequence"] == 1
+        assert (anvil.nonce(address), count(anvil, address), count(anvil, address, "other")) == (
+            1,
+            1,
+            1,
+        )
+        with Store(session.home.store) as store:
+            assert len(store.releases()) == 2
+        assert not list(session.home.journal.glob("*.integrity"))
 
 
 def test_a_release_that_comes_between_is_no_error(
