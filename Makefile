@@ -6,7 +6,7 @@ BIN := .venv/bin
 # A process for each core; the tests of one file stay together, as they share chains and daemons.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo test test-long lint format bench contracts kubo geth live-deps slither clean
+.PHONY: help setup demo test test-long lint format bench contracts kubo geth clef live-deps slither clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,7 +38,7 @@ lint: setup  ## style, types, layers
 test: lint live-deps  ## all tests but the long ones
 	$(PYTEST) -m "not long"
 
-test-long: setup live-deps  ## the long tests
+test-long: setup live-deps clef  ## the long tests
 	$(PYTEST) -m long
 
 format: setup  ## let the formatter have its way
@@ -56,10 +56,17 @@ kubo:  ## a Kubo (IPFS) daemon at build/ipfs: the one on PATH, else npm's, else 
 geth:  ## a geth (Ethereum) node at build/geth: the one on PATH, else built by Go
 	@$(PYTHON) tools/geth/get.py
 
-live-deps: kubo geth tools/live/node_modules/.done  ## other people's programs that the tests talk to
+clef:  ## go-ethereum's signer at build/clef, built by Go
+	@$(PYTHON) tools/clef/get.py
+
+live-deps: kubo geth tools/live/node_modules/.done tools/safe/node_modules/.done  ## other people's programs that the tests talk to
 
 tools/live/node_modules/.done: tools/live/package-lock.json
 	cd tools/live && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+tools/safe/node_modules/.done: tools/safe/package-lock.json
+	cd tools/safe && npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
 slither: setup  ## static analysis of the contracts, in an environment of its own
@@ -69,4 +76,4 @@ bench: setup kubo  ## measure against the peers, and write docs/performance.md
 	$(BIN)/python -m benchmarks
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .venv-slither node_modules tools/live/node_modules build
+	rm -rf .venv .venv-slither node_modules tools/live/node_modules tools/safe/node_modules build

@@ -18,6 +18,7 @@ from benchmarks.groups import (
     indexing,
     networks,
     publishing,
+    recording,
     serving,
     starting,
     trusting,
@@ -42,6 +43,7 @@ GROUPS = {
     "start": starting.starting,
     "trust": trusting.trusting,
     "index": indexing.indexing,
+    "gas": recording.recording,
 }
 
 

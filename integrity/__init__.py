@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from integrity.errors import IntegrityError as IntegrityError
     from integrity.home import Home as Home
     from integrity.ports import Progress as Progress
+    from integrity.publishing.batching import PublishedMany as PublishedMany
+    from integrity.publishing.batching import publish_many as publish_many
+    from integrity.publishing.preparing import Draft as Draft
     from integrity.publishing.publish import Published as Published
     from integrity.publishing.publish import publish as publish
     from integrity.verifier.record import Record as Record
@@ -32,18 +35,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PLACES = {
+    "Draft": "publishing.preparing",
     "Got": "downloading.getting",
     "Home": "home",
     "IntegrityError": "errors",
     "Link": "core.links",
     "Progress": "ports",
     "Published": "publishing.publish",
+    "PublishedMany": "publishing.batching",
     "Record": "verifier.record",
     "Session": "client.session",
     "Verification": "client.verifying",
     "get": "downloading.getting",
     "parse_link": "core.links",
     "publish": "publishing.publish",
+    "publish_many": "publishing.batching",
     "resolve": "client.resolving",
     "verify": "client.verifying",
 }

@@ -146,6 +146,12 @@ class BlockMismatch(VerificationError):
     default_next = "Get the file anew from whoever made it; nothing of it was taken."
 
 
+class SignatureInvalid(VerificationError):
+    """A request's signature is not its signer's."""
+
+    default_next = "Ask whoever made it for another one; nothing was sent."
+
+
 class SourcesLied(VerificationError):
     """Pieces are missing, and the sources that were left sent wrong bytes for them."""
 

@@ -14,15 +14,19 @@ from typing import Any
 import platformdirs
 
 from integrity.chain.profiles import is_chain_id, parse_chain_id
+from integrity.core.names import parse_address
 from integrity.disk.files import locked, write_whole
-from integrity.errors import DiskError, NoRpc, PathRefused, UsageError
+from integrity.errors import AddressMalformed, DiskError, NoRpc, PathRefused, UsageError
 
 APP = "integrity"
 _LOCK_SECONDS = 30
 _SETTINGS = {
-    "chains", "default_chain", "default_key", "follow", "pinning", "share", "store_quota",
+    "chains", "default_chain", "default_key", "follow", "pinning", "share", "signers", "store_quota",
 }  # fmt: skip
 _SIZE = re.compile(r"([0-9]{1,15}) *(?:B|([KMGT])(?:iB)?)?")
+_GWEI_LIMIT = 1e9
+"""An ether for a unit of gas."""
+
 _UNITS = {None: 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
@@ -129,11 +133,21 @@ class PinningSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SignerSettings:
+    """A program that signs with a key of its own: where it listens, and the key's address."""
+
+    name: str
+    url: str = field(repr=False)
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """What ``config.toml`` says; ``rpc`` gives each chain's nodes in the order to ask them, and
     ``store_quota`` is how many bytes imported blocks may have, ``pinning`` the services by their names.
     ``share`` says that what is downloaded is offered to others. ``first_block`` is where each chain's
-    registry was deployed, ``follow`` the packages whose manifests are to be known.
+    registry was deployed, ``follow`` the packages whose manifests are to be known. ``max_fee`` gives what
+    may be bid on a chain at the most, in wei for each unit of gas, ``signers`` the programs that sign.
     """
 
     path: Path
@@ -145,6 +159,8 @@ class Config:
     share: bool = False
     first_block: Mapping[int, int] = field(default_factory=dict)
     follow: tuple[str, ...] = ()
+    max_fee: Mapping[int, int] = field(default_factory=dict)
+    signers: Mapping[str, SignerSettings] = field(default_factory=dict)
 
     @classmethod
     def load(cls, home: Home) -> Config:
@@ -170,14 +186,21 @@ class Config:
         if not isinstance(follow, list) or not all(isinstance(link, str) for link in follow):
             raise _broken(where, "has a follow that is no list of links")
         settings = {_chain_id(where, i): _chain(where, i, c) for i, c in chains.items()}
+        limits = {
+            int(i): _max_fee(where, i, c["max_fee"]) for i, c in chains.items() if "max_fee" in c
+        }
         services = value.get("pinning", {})
         if not isinstance(services, dict):
             raise _broken(where, "has a pinning that is no table")
+        signers = value.get("signers", {})
+        if not isinstance(signers, dict):
+            raise _broken(where, "has signers that are no table")
         return cls(
             where, chain, key, {i: rpc for i, (rpc, _) in settings.items()},
             None if quota is None else _size(where, quota),
             {name: _pinning(where, name, entry) for name, entry in services.items()}, share,
             {i: first for i, (_, first) in settings.items()}, tuple(follow),
+            limits, {name: _signer(where, name, entry) for name, entry in signers.items()},
         )  # fmt: skip
 
     def nodes(self, chain_id: int, given: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -277,6 +300,21 @@ def _pinning(path: Path, name: str, settings: object) -> PinningSettings:
     return PinningSettings(**settings)
 
 
+def _signer(path: Path, name: str, settings: object) -> SignerSettings:
+    if (
+        not isinstance(settings, dict)
+        or set(settings) != {"url", "address"}
+        or not all(isinstance(value, str) for value in settings.values())
+    ):
+        raise _broken(path, f"has a [signers.{name}] that is not a url and an address")
+    try:
+        return SignerSettings(name, settings["url"], parse_address(settings["address"]))
+    except AddressMalformed as error:
+        raise _broken(
+            path, f"has a [signers.{name}] with a wrong address: {error.message}"
+        ) from None
+
+
 def parse_size(text: str) -> int | None:
     """Bytes out of a text such as ``20 GiB``, ``20G`` or ``20000``; None when it is none."""
     match = _SIZE.fullmatch(text)
@@ -288,6 +326,20 @@ def _size(path: Path, value: object) -> int:
     if size is None:
         raise _broken(path, 'has a store_quota that is no size, such as "20 GiB"')
     return size
+
+
+def parse_gwei(value: object) -> int | None:
+    """Wei out of a number of gwei, such as 2 or 0.5; None when it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return round(value * 10**9) if 0 < value <= _GWEI_LIMIT else None
+
+
+def _max_fee(path: Path, chain: str, value: object) -> int:
+    limit = parse_gwei(value)
+    if limit is None:
+        raise _broken(path, f"has [chains.{chain}] whose max_fee is no number of gwei, such as 20")
+    return limit
 
 
 def _broken(path: Path, what: str) -> UsageError:
@@ -305,7 +357,7 @@ def _chain(path: Path, chain: str, settings: object) -> tuple[tuple[str, ...], i
     """(its nodes, the first block of its registry)."""
     if not isinstance(settings, dict):
         raise _broken(path, f"has [chains.{chain}] that is no table")
-    unknown = set(settings) - {"rpc", "first_block"}
+    unknown = set(settings) - {"rpc", "first_block", "max_fee"}
     if unknown:
         raise _broken(path, f"has the unknown setting {min(unknown)!r} in [chains.{chain}]")
     rpc = settings.get("rpc", [])

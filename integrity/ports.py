@@ -22,6 +22,7 @@ __all__ = [
     "EventSource",
     "EventStep",
     "FileHolder",
+    "Identity",
     "ManifestHolder",
     "Order",
     "Piece",
@@ -151,6 +152,20 @@ class ChainReader(Protocol):
         """The registry's Released events of one package up to a block, in the order of the chain."""
         ...
 
+    def delegates(self, address: str, publisher: str, to: Block) -> set[tuple[str, str]]:
+        """Who the registry's DelegateSet events up to a block name as a delegate, and for which package."""
+        ...
+
+
+class Identity(Protocol):
+    """A key, without what signs with it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def address(self) -> str: ...
+
 
 class Signer(Protocol):
     """One key that signs; what it holds never shows."""
@@ -160,6 +175,10 @@ class Signer(Protocol):
 
     def sign_transaction(self, transaction: Mapping[str, Any]) -> tuple[bytes, bytes]:
         """The signed transaction and its hash, as bytes. Raises KeyRefused."""
+        ...
+
+    def sign_typed_data(self, data: Mapping[str, Any]) -> bytes:
+        """The signature of EIP-712 data, 65 bytes ``r || s || v``. Raises KeyRefused."""
         ...
 
 

@@ -10,6 +10,7 @@ import typer
 from integrity_cli import output
 from integrity_cli.commands import (
     act,
+    batch,
     cars,
     chain,
     demo,
@@ -22,6 +23,7 @@ from integrity_cli.commands import (
     mirror,
     publish,
     receipt,
+    request,
     serve,
     show,
     store,
@@ -43,7 +45,9 @@ app = typer.Typer(
 )
 
 app.command("publish")(publish.publish)
+app.command("publish-batch")(batch.publish_batch)
 app.command("confirm")(publish.confirm)
+app.command("submit")(request.submit)
 app.command("manifest")(publish.manifest)
 app.command("get")(get.get)
 app.command("repair")(get.repair)

@@ -73,6 +73,15 @@ Lock = Annotated[
 Key = Annotated[
     str | None, typer.Option("--key", metavar="NAME", help="The key to sign with: name or address.")
 ]
+MaxFee = Annotated[
+    float | None,
+    typer.Option(
+        "--max-fee",
+        metavar="GWEI",
+        help="Bid no more than this for a unit of gas. Also max_fee in config.toml.",
+    ),
+]
+Wait = Annotated[bool, typer.Option(help="Return once it is final.")]
 From = Annotated[
     list[str],
     typer.Option(
@@ -159,6 +168,7 @@ def session(
     chain: int | None = None,
     publisher: str | None = None,
     checkpoint: str | None = None,
+    max_fee: float | None = None,
 ) -> Session:
     """The session of this call. Raises UsageError."""
     from integrity.client.session import Session
@@ -166,7 +176,20 @@ def session(
     return Session(
         rpc=tuple(rpc or ()), chain_id=chain, publisher=publisher, password=password,
         checkpoint=None if checkpoint is None else _hash(checkpoint),
+        max_fee=None if max_fee is None else _wei(max_fee),
     )  # fmt: skip
+
+
+def _wei(gwei: float) -> int:
+    from integrity.errors import UsageError
+    from integrity.home import parse_gwei
+
+    wei = parse_gwei(gwei)
+    if not wei:
+        raise UsageError(
+            f"--max-fee takes gwei for a unit of gas, not {gwei}", next="As 20 or 0.5."
+        )
+    return wei
 
 
 def _hash(text: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from integrity_cli.output import moment, number
 
@@ -14,6 +14,21 @@ if TYPE_CHECKING:
     from integrity.finding.endorsing import Endorsement
     from integrity.verifier.record import Record
     from integrity.verifier.verdict import Step
+
+
+class Sent(Protocol):
+    """What was sent to a chain: a release, or something else that a publisher does."""
+
+    @property
+    def transaction(self) -> bytes | None: ...
+    @property
+    def block(self) -> Block | None: ...
+    @property
+    def gas_used(self) -> int | None: ...
+    @property
+    def fee(self) -> int | None: ...
+    @property
+    def final(self) -> bool: ...
 
 
 def block_value(block: Block | None) -> dict[str, Any] | None:
@@ -56,6 +71,24 @@ def endorsement_lines(said: Sequence[Endorsement]) -> list[str]:
     if strangers:
         lines.append(f"endorsed by {number(strangers, 'account')} that nobody here knows")
     return lines
+
+
+def transaction_value(done: Sent) -> dict[str, Any]:
+    """A transaction, where it is, and what it cost; None where nothing was sent or is known."""
+    return {
+        "transaction": None if done.transaction is None else "0x" + done.transaction.hex(),
+        "block": block_value(done.block),
+        "gas_used": done.gas_used,
+        "fee": None if done.fee is None else str(done.fee),
+        "final": done.final,
+    }
+
+
+def cost(done: Sent) -> str | None:
+    """What it cost, for people; None when nothing is known."""
+    if done.fee is None or done.gas_used is None:
+        return None
+    return f"{done.fee / 10**18:.6f} ether ({done.gas_used:,} gas)"
 
 
 def record_value(record: Record | None) -> dict[str, Any]:

@@ -74,7 +74,9 @@ class EventLogs:
         ranges = Ranges()
         while first <= last:
             end, known, logs = self._range(ranges, address, topics, first, last, before)
-            yield EventStep(end, known, _decoded(self._rpc.name, address, logs, first, end, known))
+            asked = frozenset([topics[0]] if isinstance(topics[0], str) else topics[0])
+            events = _decoded(self._rpc.name, address, asked, logs, first, end, known)
+            yield EventStep(end, known, events)
             first = end + 1
 
     def _range(
@@ -109,15 +111,27 @@ class EventLogs:
 
 
 def _decoded(
-    name: str, address: str, logs: list[Any], first: int, last: int, known: bytes
+    name: str,
+    address: str,
+    asked: frozenset[str],
+    logs: list[Any],
+    first: int,
+    last: int,
+    known: bytes,
 ) -> list[Event]:
-    """The events of an answer, which must be of these blocks and in their order. Raises RpcAnswerInvalid."""
+    """The events of an answer, which must be of these blocks and in their order, and of the kinds that were
+    ``asked`` for. Raises RpcAnswerInvalid.
+    """
     events: list[Event] = []
     here, block, told, block_hash, position = address.lower(), first, "", b"", -1
     try:
         for log in logs:
             number, index = int(log["blockNumber"], 16), int(log["logIndex"], 16)
-            if log["address"].lower() != here or log.get("removed"):
+            if (
+                log["address"].lower() != here
+                or log.get("removed")
+                or log["topics"][0].lower() not in asked
+            ):
                 raise FormatError("a log that was not asked for")
             if number != block or not told:
                 if not block <= number <= last:
@@ -133,7 +147,7 @@ def _decoded(
             place = Place(number, block_hash, index, _bytes(log["transactionHash"], 32), time)
             topics = [_bytes(topic, 32) for topic in log["topics"]]
             events.append(decode_event(topics, _bytes(log["data"]), place))
-    except (FormatError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (FormatError, LookupError, TypeError, ValueError, AttributeError) as error:
         why = f": {error.message}" if isinstance(error, FormatError) else ""
         raise RpcAnswerInvalid(f"{name} sent a log that does not decode{why}") from error
     return events

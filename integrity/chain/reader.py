@@ -8,12 +8,13 @@ from typing import Any
 from integrity.chain.events import EventLogs
 from integrity.chain.headers import header_rlp
 from integrity.chain.rpc import JsonRpc, RpcError
-from integrity.core.events import RELEASED, TOPICS, Event, Released
-from integrity.core.names import keccak256
+from integrity.core.events import DELEGATE_SET, RELEASED, TOPICS, DelegateSet, Event, Released
+from integrity.core.names import checksum_address, keccak256
 from integrity.core.registry import Block, StateProof, package_key
 from integrity.errors import ProofUnavailable, RpcAnswerInvalid
 from integrity.ports import EventStep, ReleasedEvent
 
+_IS_VALID_SIGNATURE = bytes.fromhex("1626ba7e")
 _PROOF_NODES = 65
 """A key has 64 nibbles."""
 
@@ -92,6 +93,19 @@ class RpcReader:
     def code(self, address: str, at: Block) -> bytes:
         return self._data(self._rpc.call("eth_getCode", address, _pin(at)))
 
+    def takes_signature(self, account: str, digest: bytes, signature: bytes) -> bool:
+        """Whether a contract takes it for its own at the newest block (ERC-1271)."""
+        padded = signature + bytes(-len(signature) % 32)
+        words = digest + (64).to_bytes(32, "big") + len(signature).to_bytes(32, "big") + padded
+        call = {"to": account, "data": "0x" + (_IS_VALID_SIGNATURE + words).hex()}
+        try:
+            answer = self._data(self._rpc.call("eth_call", call, "latest"))
+        except RpcError as error:
+            if error.code in {3, -32000}:  # it reverted
+                return False
+            raise
+        return answer[:32] == _IS_VALID_SIGNATURE + bytes(28)
+
     def words(self, address: str, slots: Sequence[bytes], at: Block) -> list[bytes]:
         calls = [("eth_getStorageAt", (address, "0x" + s.hex(), _pin(at))) for s in slots]
         return [self._data(word, 32) for word in self._rpc.batch(calls)]
@@ -103,6 +117,17 @@ class RpcReader:
         topics = ["0x" + RELEASED.hex(), owner, "0x" + package_key(publisher, package).hex()]
         steps = EventLogs(self._rpc).steps(address, topics, 0, to.number, lambda _: b"")
         return [self._event(event, publisher, package) for step in steps for event in step.events]
+
+    def delegates(self, address: str, publisher: str, to: Block) -> set[tuple[str, str]]:
+        owner = "0x" + publisher[2:].lower().zfill(64)
+        topics = ["0x" + DELEGATE_SET.hex(), owner]
+        steps = EventLogs(self._rpc).steps(address, topics, 0, to.number, lambda _: b"")
+        events = [event for step in steps for event in step.events]
+        return {
+            (checksum_address(event.delegate), event.package)
+            for event in events
+            if isinstance(event, DelegateSet)
+        }
 
     def events(self, address: str, first: int, last: Block) -> Iterator[EventStep]:
         topics = [["0x" + topic.hex() for topic in TOPICS]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,8 +18,8 @@ _NONCE_TAKEN = (
     "nonce too low",
     "nonce is too low",
     "nonce has already been used",
-    "replacement transaction",
 )
+_REPLACING = ("replacement transaction",)
 SEQUENCE_CONFLICT = "SequenceConflict"
 
 _ASKS_THE_CHAIN = {"eth_estimateGas", "eth_sendRawTransaction"}
@@ -37,7 +38,7 @@ def sent_before(error: TransactionRefused) -> bool:
 
 
 def nonce_taken(error: TransactionRefused) -> bool:
-    """Whether another transaction has the nonce."""
+    """Whether the chain has another transaction with the nonce."""
     return any(text in error.message.lower() for text in _NONCE_TAKEN)
 
 
@@ -46,6 +47,11 @@ def of_transaction(error: RpcError) -> bool:
     code for what it cannot answer yet.
     """
     return error.method in _ASKS_THE_CHAIN and error.code in _OF_THE_TRANSACTION
+
+
+def replacing(error: TransactionRefused) -> bool:
+    """Whether the node waits to have another one with the nonce mined, and this one bids no more."""
+    return any(text in error.message.lower() for text in _REPLACING)
 
 
 def no_funds(sender: str) -> TransactionRefused:
@@ -76,20 +82,36 @@ class Refusals:
         internal error) is no refusal and stays what it is: nothing is known then.
         """
         raw = _bytes(error.data)
-        item = self._errors.get(raw[:4])
-        if item is not None:
-            return _of_registry(item, raw[4:])
+        refusal = self._of_registry(raw)
+        if refusal is not None:
+            return refusal
         if "insufficient funds" in error.said.lower():
             return no_funds(sender)
         if not of_transaction(error):
             return error
         refused = TransactionRefused(f"the chain refuses the transaction: {error.said[:500]}")
-        if error.method == "eth_estimateGas" or sent_before(refused) or nonce_taken(refused):
+        if error.method == "eth_estimateGas":
+            return refused
+        if any(asks(refused) for asks in (sent_before, nonce_taken, replacing)):
             return refused
         return refused if any(text in error.said.lower() for text in _NOT_TAKEN) else error
 
+    def _of_registry(self, raw: bytes) -> ReleaseExists | TransactionRefused | None:
+        """What the contract's own error says; of a batch, what one of its calls failed with."""
+        item = self._errors.get(raw[:4])
+        if item is None:
+            return None
+        if item["name"] == "CallFailed":
+            with contextlib.suppress(DecodingError, ValueError, OverflowError):
+                index, reason = decode(["uint256", "bytes"], raw[4:])
+                inner = self._of_registry(reason)
+                if inner is not None:
+                    inner.evidence["call"] = index
+                    return inner.about(f"of the batch, number {index + 1}")
+        return _registry_error(item, raw[4:])
 
-def _of_registry(item: Mapping[str, Any], data: bytes) -> ReleaseExists | TransactionRefused:
+
+def _registry_error(item: Mapping[str, Any], data: bytes) -> ReleaseExists | TransactionRefused:
     try:
         values = decode([entry["type"] for entry in item["inputs"]], data)
     except (DecodingError, ValueError, OverflowError):

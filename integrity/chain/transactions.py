@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from integrity.chain.journal import Entry
 from integrity.chain.refusals import SEQUENCE_CONFLICT
-from integrity.errors import RpcUnavailable, TransactionRefused
+from integrity.errors import TransactionRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +42,9 @@ class Mined:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a node says of a transaction in a block."""
+    """What a node says of a transaction in a block; ``transaction`` is its hash, as 0x and hex."""
 
+    transaction: str
     succeeded: bool
     block_number: int
     block_hash: bytes
@@ -75,20 +73,3 @@ def dropped(tx_hash: str) -> TransactionRefused:
         next="Run the same command again; it looks at the registry's state anew.",
         evidence={"transaction": tx_hash},
     )
-
-
-@contextlib.contextmanager
-def signed(entry: Entry | None) -> Iterator[None]:
-    """Around what follows a signature: when a node fails then, nobody knows whether it passed the
-    transaction on, and the error says what to do about that.
-    """
-    try:
-        yield
-    except RpcUnavailable as error:
-        if entry is not None:
-            error.evidence.setdefault("transaction", entry.hash)
-            error.next = (
-                f"The transaction {entry.hash} is signed and may be recorded all the same. Run "
-                "the same command again, with the same files: it goes on with that one."
-            )
-        raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from integrity.core.names import parse_address
 from integrity.disk.remembered import Remembered
 from integrity.errors import KeyRefused, RpcUnavailable, UsageError
 from integrity.home import Config, Home
+from integrity.keys.environment import environment_signer
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, KeyInfo, Keystore
 from integrity.trust import TrustStore
 from integrity.verifier.record import Registry
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from integrity.client.viewing import View
     from integrity.core.registry import Block
     from integrity.ipfs.pinning import PinningService
+    from integrity.ports import Identity, Signer
     from integrity.verifier.policy import Policy
     from integrity.verifier.state import Vouched
 
@@ -49,7 +52,8 @@ def _started(error: RpcUnavailable, chain_id: int) -> RpcUnavailable:
 @dataclass(frozen=True, slots=True)
 class Session:
     """``rpc`` are the nodes named for this call (one URL will do), ``publisher`` is the address that
-    the person named for it, ``checkpoint`` the hash of a block that they vouch for.
+    the person named for it, ``checkpoint`` the hash of a block that they vouch for, ``max_fee`` the
+    most that may be bid, in wei for each unit of gas.
     """
 
     home: Home = field(default_factory=Home.of_environment)
@@ -58,6 +62,7 @@ class Session:
     publisher: str | None = None
     password: Callable[[str], str] = no_password
     checkpoint: bytes | None = None
+    max_fee: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.rpc, str):
@@ -108,8 +113,14 @@ class Session:
 
     def trusts(self, link: Link) -> bool:
         """Whether this home trusts the link's publisher: one of its own keys, or an entry."""
-        own = link.publisher in self.keystore.addresses()
-        return own or self.trust.alias_of(link.chain_id, link.publisher) is not None
+        own = self.keystore.addresses()
+        own |= {signer.address for signer in self.config.signers.values()}
+        with suppress(KeyRefused):  # whoever only reads needs none
+            signer = environment_signer()
+            own |= {signer.address} if signer is not None else set()
+        return (
+            link.publisher in own or self.trust.alias_of(link.chain_id, link.publisher) is not None
+        )
 
     def reader(self, chain_id: int) -> RpcReader:
         """The first node of the chain that answers at all; RpcUnavailable keeps why each did not."""
@@ -216,11 +227,32 @@ class Session:
             f"{self.home.config_file}; `integrity chain start` makes one to try things on.",
         )
 
-    def key(self, name: str | None) -> KeyInfo:
-        """The key to sign with: the one named, else the default, else the only one."""
-        keystore, default = self.keystore, self.config.default_key
-        if name or default:
-            return keystore.find(name or str(default))
+    def fee_limit(self, chain_id: int) -> int | None:
+        """The most that may be bid, in wei for each unit of gas: this call's, else config.toml's."""
+        return self.config.max_fee.get(chain_id) if self.max_fee is None else self.max_fee
+
+    def signer(self, identity: Identity) -> Signer:
+        """What signs with a key. Raises KeyRefused or LimitExceeded."""
+        if isinstance(identity, KeyInfo):
+            own = environment_signer()
+            if own is not None and own.info == identity:
+                return own
+            return self.keystore.open(identity, self.password)
+        from integrity.chain.external import ExternalSigner  # with it comes an HTTP client
+
+        settings = self.config.signers[identity.name]
+        return ExternalSigner(identity.name, settings.url, settings.address)
+
+    def key(self, name: str | None) -> Identity:
+        """The key to sign with: the one named, else the environment's, else the default, else the only
+        one. A name is that of an external signer in config.toml, or else of a key of this home.
+        """
+        config, keystore = self.config, self.keystore
+        if not name and (own := environment_signer()) is not None:
+            return own.info
+        chosen = name or config.default_key
+        if chosen:
+            return config.signers.get(chosen) or keystore.find(chosen)
         keys = keystore.list()
         if len(keys) == 1:
             return keys[0]

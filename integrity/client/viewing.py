@@ -71,6 +71,11 @@ class View:
         address = self.registry.address
         return self._ask(lambda node: node.released(address, publisher, package, self.block))
 
+    def delegates(self, publisher: str) -> set[tuple[str, str]]:
+        """Accounts and packages of the registry's DelegateSet events up to this block: hints."""
+        address = self.registry.address
+        return self._ask(lambda node: node.delegates(address, publisher, self.block))
+
     def words(self, slots: Sequence[bytes]) -> list[bytes]:
         """The words of the registry's slots, 32 bytes each. Raises RegistryMismatch when another contract
         stands there, ProofInvalid, ProofUnavailable or RpcUnavailable.

@@ -79,7 +79,16 @@ class Endorsed(NamedTuple):
     kind: int
 
 
-Event = Released | LatestChanged | Revoked | Endorsed
+class DelegateSet(NamedTuple):
+    """An account got or lost the right to publish; ``package`` is empty for all of them."""
+
+    place: Place
+    publisher: bytes
+    delegate: bytes
+    package: str
+
+
+Event = Released | LatestChanged | Revoked | Endorsed | DelegateSet
 
 
 def _topic(signature: str) -> bytes:
@@ -91,9 +100,10 @@ LATEST_CHANGED = _topic("LatestChanged(address,bytes32,string,string,uint256)")
 REVOKED = _topic("Revoked(address,bytes32,string,string,uint256,uint8,string)")
 ENDORSED = _topic("Endorsed(address,bytes32,uint8)")
 WITHDRAWN = _topic("EndorsementWithdrawn(address,bytes32)")
+DELEGATE_SET = _topic("DelegateSet(address,address,string,uint256,uint40)")
 
 TOPICS = (RELEASED, LATEST_CHANGED, REVOKED, ENDORSED, WITHDRAWN)
-"""Topic 0 of every event that is read here; the others are about who may publish."""
+"""Topic 0 of every event of releases; the others are about who may publish."""
 
 
 def decode_event(topics: list[bytes], data: bytes, place: Place) -> Event:
@@ -114,6 +124,12 @@ def decode_event(topics: list[bytes], data: bytes, place: Place) -> Event:
         _check_end(data, end)
         text = raw.decode("utf-8", "replace")[:TEXT_LIMIT]
         return Revoked(place, publisher, package, version, sequence, reason, text)
+    if kind == DELEGATE_SET and len(topics) == 3:
+        scope, end = _string(data, 0, 96)
+        if scope and not _PACKAGE.fullmatch(scope):
+            raise FormatError(f"a name that no package has: {scope[:80]!r}")
+        _check_end(data, end)
+        return DelegateSet(place, _address(topics[1]), _address(topics[2]), scope.decode("ascii"))
     raise FormatError("a log of no event of the registry")
 
 

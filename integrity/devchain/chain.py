@@ -161,17 +161,18 @@ class DevelopmentChain:
         )
 
     def _deploy(self, keystore: Keystore) -> None:
+        from integrity.chain.calls import deploy_call  # imports eth_abi
         from integrity.chain.writer import ChainWriter  # imports web3
 
         # Transactions of an earlier chain mean nothing on one that begins anew.
         journal = Journal(self._home.journal)
         for entry in journal.all():
             if entry.chain_id == DEVELOPMENT_CHAIN:
-                journal.remove(entry.hash)
+                journal.remove(entry)
         writer = ChainWriter(self.rpc, DEVELOPMENT_CHAIN, journal)
         signer = keystore.open(self._existing_keys()[0], lambda _: "")
-        call = writer.deploy_call()
-        writer.wait_final(writer.send(signer, lambda: call))
+        call = deploy_call(DEVELOPMENT_CHAIN)
+        writer.wait_final(writer.send(signer, lambda: call), signer)
 
     def _configure(self) -> None:
         """Make it this home's default chain, and its first key the default one if there is none."""

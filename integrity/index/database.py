@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from integrity.core.events import Endorsed, Event, LatestChanged, Released
+from integrity.core.events import DelegateSet, Endorsed, Event, LatestChanged, Released, Revoked
 from integrity.disk.sqlite import Database
 from integrity.index import schema
 from integrity.index.words import document
@@ -128,6 +128,8 @@ class Index:
         for event in step.events:
             block, block_hash, position, sent, _ = event.place
             blocks[block] = block_hash
+            if isinstance(event, DelegateSet):
+                continue
             if isinstance(event, Endorsed):
                 endorsements.append((
                     registry, event.manifest, event.endorser, block, position, event.kind, sent,
@@ -169,7 +171,9 @@ class Index:
         if len(self._packages) > _KNOWN_LIMIT:
             self._forget()
         named = dict.fromkeys(
-            (e.publisher, e.package) for e in events if not isinstance(e, Endorsed)
+            (e.publisher, e.package)
+            for e in events
+            if isinstance(e, Released | LatestChanged | Revoked)
         )
         addresses = [(registry, address) for address in dict.fromkeys(a for a, _ in named)]
         self._number("publisher", "registry", "address", self._publishers, addresses)

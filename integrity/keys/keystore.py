@@ -46,7 +46,7 @@ class KeyInfo:
 
 
 class Signer:
-    """Signs transactions with one key; what it holds never shows."""
+    """Signs with one key; what it holds never shows."""
 
     def __init__(self, info: KeyInfo, secret: bytes) -> None:
         self.info = info
@@ -61,16 +61,26 @@ class Signer:
 
     def sign_transaction(self, transaction: Mapping[str, Any]) -> tuple[bytes, bytes]:
         """The signed transaction and its hash, as bytes. A development key signs for 31337 alone."""
-        if self.info.development and transaction.get("chainId") != DEVELOPMENT_CHAIN:
-            raise KeyRefused(
-                f"the key {self.info.name!r} is kept without a password, for the development "
-                f"chain {DEVELOPMENT_CHAIN} alone, and the chain id is {transaction.get('chainId')}",
-                next="Make a key with `integrity key new`, and name it with --key.",
-            )
+        self._check_chain(transaction.get("chainId"))
         from eth_account import Account  # 0.6 s, and only signing needs it
 
         signed = Account.sign_transaction(dict(transaction), self.__secret)
         return bytes(signed.raw_transaction), bytes(signed.hash)
+
+    def sign_typed_data(self, data: Mapping[str, Any]) -> bytes:
+        """The 65 bytes of an EIP-712 signature. A development key signs for 31337 alone."""
+        self._check_chain(data["domain"].get("chainId"))
+        from eth_account import Account
+
+        return bytes(Account.sign_typed_data(self.__secret, full_message=dict(data)).signature)
+
+    def _check_chain(self, chain_id: object) -> None:
+        if self.info.development and chain_id != DEVELOPMENT_CHAIN:
+            raise KeyRefused(
+                f"the key {self.info.name!r} is kept without a password, for the development "
+                f"chain {DEVELOPMENT_CHAIN} alone, and the chain id is {chain_id}",
+                next="Make a key with `integrity key new`, and name it with --key.",
+            )
 
 
 class Keystore:
@@ -114,7 +124,7 @@ class Keystore:
             secret = _secret_of(info.path, value)
         else:
             secret = _decrypted(info, checked_keystore(info.path, value), password)
-        if _address_of_secret(info.path, secret) != info.address:
+        if address_of_secret(info.path, secret) != info.address:
             raise KeyRefused(f"{info.path} names another address than its key has")
         return secret
 
@@ -145,7 +155,7 @@ class Keystore:
         secret = text.strip().removeprefix("0x")
         if re.fullmatch(r"[0-9a-fA-F]{64}", secret):
             raw = bytes.fromhex(secret)
-            address = _address_of_secret(source, raw)
+            address = address_of_secret(source, raw)
             return self._keep_encrypted(name, address, raw, password(name or address))
         value = _parse(source, text)
         info = KeyInfo(name or source.stem, _address_of(source, value), False, source)
@@ -250,7 +260,8 @@ def _address_of(path: Path, value: Mapping[str, Any]) -> str:
         raise KeyRefused(f"{path} is no keystore: {error.message}") from None
 
 
-def _address_of_secret(path: Path, secret: bytes) -> str:
+def address_of_secret(path: Path, secret: bytes) -> str:
+    """The address of a private key that stands at ``path``. Raises KeyRefused when it is none."""
     from coincurve import PublicKey  # what eth_account uses, without its half a second
 
     try:

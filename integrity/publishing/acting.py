@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from integrity.chain.calls import registry_call
 from integrity.chain.journal import Journal
 from integrity.client.resolving import resolve
 from integrity.client.session import Session
@@ -33,7 +34,7 @@ from integrity.core.registry import (
     release_slot,
 )
 from integrity.errors import ReleaseNotFound, TransactionRefused, UsageError
-from integrity.publishing.recording import FINAL_SECONDS
+from integrity.publishing.writing import FINAL_SECONDS, open_writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,9 @@ class Actor:
                 )
             return release.revocation == reason
 
-        return self._do(stands, "revoke", (*names, reason, text), f"revoke {link} {reason}")
+        return self._do(
+            link.publisher, stands, "revoke", (*names, reason, text), f"revoke {link} {reason}"
+        )
 
     def set_latest(self, link: Link) -> Acted:
         """Make a release the one that its package's link means. Raises ReleaseNotFound, too."""
@@ -102,7 +105,7 @@ class Actor:
             head = decode_head(self._word(link.publisher, head_slot(*names[:2])))
             return head.latest == release.sequence
 
-        return self._do(stands, "setLatest", names, f"latest {link}")
+        return self._do(link.publisher, stands, "setLatest", names, f"latest {link}")
 
     def endorse(self, link: Link, kind: int | None) -> Acted:
         """Say of a release's manifest that it was rebuilt, audited or scanned; None takes that back. The
@@ -118,8 +121,10 @@ class Actor:
 
         purpose = f"endorse {self.chain_id} {self.address} {record.manifest.hex()} {kind}"
         if kind is None:
-            return self._do(stands, "withdrawEndorsement", (record.manifest,), purpose)
-        return self._do(stands, "endorse", (record.manifest, kind), purpose)
+            return self._do(
+                link.publisher, stands, "withdrawEndorsement", (record.manifest,), purpose
+            )
+        return self._do(link.publisher, stands, "endorse", (record.manifest, kind), purpose)
 
     # --- who acts ------------------------------------------------------------------------------
 
@@ -134,7 +139,7 @@ class Actor:
             return decode_expiry(self._word(publisher, slot)) == expiry
 
         args = (publisher, package, delegate, expiry)
-        return self._do(stands, "setDelegate", args, f"delegate {self.chain_id} {args}")
+        return self._do(publisher, stands, "setDelegate", args, f"delegate {self.chain_id} {args}")
 
     def offer_control(self, publisher: str, to: str) -> Acted:
         """Offer a publisher to another account, which has to accept."""
@@ -144,7 +149,7 @@ class Actor:
             return word[12:] == bytes.fromhex(parse_address(to)[2:])
 
         purpose = f"offer {self.chain_id} {publisher} {to}"
-        return self._do(stands, "transferController", (publisher, to), purpose)
+        return self._do(publisher, stands, "transferController", (publisher, to), purpose)
 
     def accept_control(self, publisher: str) -> Acted:
         """Take over a publisher that was offered; the rights of all its delegates end."""
@@ -153,7 +158,7 @@ class Actor:
             return self.controller(publisher).address == self.address
 
         purpose = f"accept {self.chain_id} {publisher} {self.address}"
-        return self._do(stands, "acceptController", (publisher,), purpose)
+        return self._do(publisher, stands, "acceptController", (publisher,), purpose)
 
     def controller(self, publisher: str) -> Controller:
         """Who acts for a publisher, at the newest block."""
@@ -167,27 +172,30 @@ class Actor:
         return word
 
     def _do(
-        self, stands: Callable[[], bool], function: str, args: tuple[object, ...], purpose: str
+        self,
+        publisher: str,
+        stands: Callable[[], bool],
+        function: str,
+        args: tuple[object, ...],
+        purpose: str,
     ) -> Acted:
         info = self.session.key(self.key)
         journal = Journal(self.session.home.journal)
         there, entry = stands(), journal.find(purpose)
         if there and entry is None:
             return Acted(self.chain_id, info.address, already=True)
-        signer = self.session.keystore.open(info, self.session.password)
-
-        from integrity.chain.writer import ChainWriter  # imports web3, a second
-
-        writer = ChainWriter(self.session.reader(self.chain_id).url, self.chain_id, journal)
-        mined = writer.look_up(entry.hash) if entry is not None else None
+        signer = self.session.signer(info)
+        writer = open_writer(self.session, self.chain_id)
+        mined = writer.look_up(entry) if entry is not None else None
         if entry is not None and mined is not None and not there:
-            journal.remove(entry.hash)  # it was done, and undone since
+            journal.remove(entry)  # it was done, and undone since
             mined = None
         if mined is None:
-            call = writer.registry_call(function, args, purpose)
+            registry = self.session.registry(self.chain_id, publisher).address
+            call = registry_call(registry, function, args, purpose)
             mined = writer.send(signer, lambda: call)
         if self.wait:
-            mined = writer.wait_final(mined, FINAL_SECONDS)
+            mined = writer.wait_final(mined, signer, FINAL_SECONDS)
         return Acted(
             self.chain_id, info.address, there, mined.hash,
             Block(mined.block_number, mined.block_hash, mined.block_time), mined.gas_used, mined.fee,

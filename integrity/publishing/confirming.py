@@ -10,7 +10,8 @@ from integrity.client.resolving import resolve
 from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.errors import Unfinalized
-from integrity.publishing.recording import FINAL_SECONDS, Recorder
+from integrity.publishing.recording import Recorder
+from integrity.publishing.writing import FINAL_SECONDS
 from integrity.verifier.record import Record
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from integrity.chain.artifact import load_artifact
-from integrity.chain.journal import Journal
+from integrity.chain.calls import deploy_call
 from integrity.client.session import Session
 from integrity.core.names import keccak256
 from integrity.core.registry import CREATE2_PROXY
 from integrity.errors import TransactionRefused
+from integrity.publishing.writing import open_writer
 from integrity.verifier.record import check_chain, check_code
 
 
@@ -42,11 +43,8 @@ def deploy(session: Session, key: str | None = None) -> Deployed:
             f"chain {chain_id} has no deterministic deployment proxy at {CREATE2_PROXY}",
             next="Deploy the proxy first (see github.com/Arachnid/deterministic-deployment-proxy).",
         )
-    signer = session.keystore.open(session.key(key), session.password)
-
-    from integrity.chain.writer import ChainWriter  # imports web3, a second
-
-    writer = ChainWriter(reader.url, chain_id, Journal(session.home.journal))
-    call = writer.deploy_call()
-    mined = writer.wait_final(writer.send(signer, lambda: call))
+    signer = session.signer(session.key(key))
+    writer = open_writer(session, chain_id, reader.url)
+    call = deploy_call(chain_id)
+    mined = writer.wait_final(writer.send(signer, lambda: call), signer)
     return Deployed(artifact.address, chain_id, mined.hash)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from integrity.chain.journal import Journal, publish_purpose
+from integrity.chain.calls import registry_call
+from integrity.chain.journal import Journal
 from integrity.client.beside import beside
 from integrity.client.session import Session
 from integrity.core.links import Link
@@ -18,16 +20,15 @@ from integrity.core.registry import (
     manifest_slot,
     release_slot,
 )
+from integrity.core.request import Request
 from integrity.errors import Unfinalized
 from integrity.ports import ReleasedEvent, Signer
+from integrity.publishing.writing import import_writer, open_writer
 from integrity.verifier.policy import FINALIZED
 
 if TYPE_CHECKING:
     from integrity.chain.transactions import Call, Estimate, Mined
     from integrity.chain.writer import ChainWriter
-
-FINAL_SECONDS = 3600.0
-"""How long to wait for a transaction to be final."""
 
 _POLL_SECONDS = 0.25
 
@@ -58,6 +59,19 @@ class Recorder:
         (word,) = view.words([head_slot(self._link.publisher, self._link.package)])
         return decode_head(word)
 
+    @property
+    def registry(self) -> str:
+        """The address of the contract it is recorded in."""
+        return self._session.registry(self._link.chain_id, self._link.publisher).address
+
+    def time(self) -> int:
+        """Of the newest block, in Unix seconds."""
+        return self._session.newest(self._link.chain_id, self._link.publisher).block.timestamp
+
+    def count(self) -> int:
+        """How many releases the package has at the newest block."""
+        return self._head().count
+
     def standing(self, *, final: bool = False) -> Standing | None:
         """The version's record at the newest block (or at the finalized one), if there is any."""
         if final:
@@ -82,40 +96,38 @@ class Recorder:
 
     def prepare(self) -> None:
         """Have the libraries that writing takes read while others are at work."""
-        beside(_import_writer, "import")
+        beside(import_writer, "import")
 
     @property
     def _writer(self) -> ChainWriter:
         if self._web3 is None:
-            journal = Journal(self._session.home.journal)
-            self._web3 = _import_writer()(self._reader.url, self._link.chain_id, journal)
+            self._web3 = open_writer(self._session, self._link.chain_id, self._reader.url)
         return self._web3
 
-    def _call(self, manifest: bytes, content: bytes, *, make_latest: bool) -> Call:
+    def publishing(
+        self, manifest: bytes, content: bytes, *, make_latest: bool
+    ) -> Callable[[], Call]:
+        """Makes the call that records the release, after as many others as there are then."""
         names = (self._link.publisher, self._link.package, self._version)
-        purpose = publish_purpose(self._link.chain_id, *names, manifest)
-        args = (*names, manifest, content, self._head().count, make_latest)
-        return self._writer.registry_call("publish", args, purpose)
+        purpose = f"publish {_named(self._link, self._version, manifest)}"
 
-    def estimate(
-        self, sender: str, manifest: bytes, content: bytes, *, make_latest: bool
-    ) -> Estimate:
+        def make() -> Call:
+            args = (*names, manifest, content, self.count(), make_latest)
+            return registry_call(self.registry, "publish", args, purpose)
+
+        return make
+
+    def estimate(self, make_call: Callable[[], Call], sender: str) -> Estimate:
         """What recording would cost; raises what the registry or the chain would refuse it with."""
-        return self._writer.estimate(
-            lambda: self._call(manifest, content, make_latest=make_latest), sender
-        )
+        return self._writer.estimate(make_call, sender)
 
-    def record(
-        self, signer: Signer, manifest: bytes, content: bytes, *, make_latest: bool
-    ) -> Mined:
+    def record(self, signer: Signer, make_call: Callable[[], Call]) -> Mined:
         """Send the transaction, once, and wait until it is in a block."""
-        return self._writer.send(
-            signer, lambda: self._call(manifest, content, make_latest=make_latest)
-        )
+        return self._writer.send(signer, make_call)
 
-    def wait_final(self, mined: Mined, timeout: float) -> Mined:
+    def wait_final(self, mined: Mined, signer: Signer, timeout: float) -> Mined:
         """Wait until the transaction is in a finalized block, then forget its journal entry."""
-        return self._writer.wait_final(mined, timeout)
+        return self._writer.wait_final(mined, signer, timeout)
 
     def wait_standing_final(self, manifest: bytes, timeout: float) -> Standing | None:
         """Wait until a record that stands already is final -> what is final then, or None when a
@@ -133,14 +145,17 @@ class Recorder:
                 )
             time.sleep(_POLL_SECONDS)
         journal = Journal(self._session.home.journal)
-        names = (self._link.publisher, self._link.package, self._version)
-        entry = journal.find(publish_purpose(self._link.chain_id, *names, manifest))
-        if entry is not None:
-            journal.remove(entry.hash)
+        named = _named(self._link, self._version, manifest)
+        for entry in journal.all():
+            if entry.purpose in {f"publish {named}", f"submit {named}"}:
+                journal.remove(entry)
         return final
 
 
-def _import_writer() -> type[ChainWriter]:
-    from integrity.chain.writer import ChainWriter  # imports web3, a second
+def submit_purpose(request: Request) -> str:
+    """The purpose of the transaction that records a release which somebody else signed."""
+    return f"submit {_named(request.link, request.version, request.manifest)}"
 
-    return ChainWriter
+
+def _named(link: Link, version: str, manifest: bytes) -> str:
+    return f"{link.chain_id} {link.publisher} {link.package} {version} {manifest.hex()}"

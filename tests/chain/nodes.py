@@ -73,7 +73,7 @@ class Node(ABC):
         }
         if to is not None:
             transaction["to"] = to
-        raw, _ = session.keystore.open(key, session.password).sign_transaction(transaction)
+        raw, _ = session.signer(key).sign_transaction(transaction)
         return self.receipt(str(self.call("eth_sendRawTransaction", "0x" + raw.hex())))
 
     def act(self, session: Session, function: str, *args: object) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from integrity import publish
+from integrity import Draft, publish, publish_many
 from integrity.client.session import Session
 from integrity.errors import IntegrityError
 
@@ -17,13 +17,22 @@ from .lying_rpc import Act, Call, Forward, HangUp
 _CONTEXT = multiprocessing.get_context("forkserver")
 # Imported once, so that each process starts in a moment.
 _CONTEXT.set_forkserver_preload(
-    ["integrity.chain.writer", "integrity.publishing.publish", "eth_account"]
+    [
+        "integrity.chain.writer",
+        "integrity.publishing.publish",
+        "integrity.publishing.batching",
+        "eth_account",
+    ]
 )
 
 
 def _run(session: Session, folder: Path, version: str, options: dict[str, Any], out: Path) -> None:
     try:
-        done = publish(session, folder, "tool", version, **options)
+        if options.pop("twice", False):
+            drafts = [Draft(folder, name, version) for name in ("tool", "other")]
+            done = publish_many(session, drafts, **options).releases[0]
+        else:
+            done = publish(session, folder, "tool", version, **options)
         result: dict[str, Any] = {
             "manifest": done.manifest.hex(),
             "sequence": done.sequence,
@@ -37,7 +46,9 @@ def _run(session: Session, folder: Path, version: str, options: dict[str, Any], 
 
 
 class Publisher:
-    """One run of publish in a process of its own; ``result`` once it has ended by itself."""
+    """One run of publish in a process of its own; ``result`` once it has ended by itself. With ``twice`` it
+    is a batch: the folder as tool, and as other.
+    """
 
     def __init__(
         self, session: Session, folder: Path, version: str = "1.0.0", **options: Any

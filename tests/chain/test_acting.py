@@ -190,7 +190,7 @@ def test_a_publisher_is_handed_over_and_its_delegates_end(
 def test_a_lost_answer_pays_once(
     node: Node, mine: Session, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from integrity.chain.writer import ChainWriter
+    from integrity.chain.delivery import Delivery
 
     link = release(node, mine, folder)
     nonce = node.nonce(address_of(mine))
@@ -202,7 +202,7 @@ def test_a_lost_answer_pays_once(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(ChainWriter, "_wait_mined", lost)
+        patched.setattr(Delivery, "until_mined", lost)
         with pytest.raises(Killed):
             actor(mine).revoke(link, COMPROMISED)
     (signed,) = [entry for entry in journal(mine) if entry["purpose"].startswith("revoke")]

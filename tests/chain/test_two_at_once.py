@@ -79,6 +79,38 @@ def race(
     return [publisher.outcome() for publisher in publishers]
 
 
+# --- somebody who watches the pool ---------------------------------------------------------------
+
+
+def test_threat_48_a_pending_transaction_that_is_copied_with_more_gas_gains_the_copier_nothing(
+    anvil: Anvil, session: Session, address: str, folder: Path, tmp_path: Path, lying_rpc: MakeRpc
+) -> None:
+    copier = anvil.publisher(tmp_path / "copier").key(None).address
+    anvil.call("anvil_impersonateAccount", copier)
+    anvil.hold()
+    rpc = lying_rpc(anvil.url)
+    publisher = Publisher(replace(session, rpc=(rpc.url,)), folder)
+    while not rpc.calls("eth_getTransactionReceipt"):
+        assert publisher.running
+    (pending,) = journal(session)
+    seen = anvil.call("eth_getTransactionByHash", pending["hash"])
+    dear = {"maxFeePerGas": hex(10**12), "maxPriorityFeePerGas": hex(10**11), "gas": seen["gas"]}
+    own = seen["input"].replace(address[2:].lower(), copier[2:].lower())
+    assert own != seen["input"]
+    plain = {"from": copier, "to": seen["to"]} | dear
+    copies = [
+        anvil.call("eth_sendTransaction", plain | {"data": data, "nonce": hex(at)})
+        for at, data in enumerate((seen["input"], own))
+    ]
+    anvil.mine()
+    assert int(anvil.receipt(copies[0])["transactionIndex"], 16) == 0, "before the publisher's"
+    assert [anvil.receipt(copy)["status"] for copy in copies] == ["0x0", "0x1"]
+    result = publisher.result()
+    assert (result["transaction"], result["sequence"]) == (pending["hash"], 1)
+    assert (count(anvil, address), count(anvil, copier)) == (1, 1)
+    assert anvil.nonce(address) == 1
+
+
 # --- one machine -------------------------------------------------------------------------------
 
 

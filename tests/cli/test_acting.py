@@ -7,6 +7,11 @@ from typing import Any
 
 import pytest
 
+from integrity.testing.people import equip
+from tests.chain.anvils import Anvil
+from tests.chain.conftest import MakeRpc
+from tests.chain.lying_rpc import Call, of_method
+
 from .running import User
 from .schema import check, documented
 
@@ -55,6 +60,59 @@ def test_what_is_chosen_endorsed_and_delegated_is_told(publisher: User, link: st
     offered = publisher.ok("controller", "offer", STRANGER, "--no-wait").text
     assert "has to accept" in offered
     publisher.run("controller", "accept", STRANGER, "--json").error("TransactionRefused", 2)
+
+
+def test_delegates_are_listed_with_what_they_may_publish_and_until_when(
+    user: User, anvil: Anvil
+) -> None:
+    own = equip(user.own_home, anvil.url)
+    others = ["0x" + digit * 40 for digit in "123"]
+    assert "no delegates" in user.ok("delegate", "list").errors
+    anvil.as_sender(own, "setDelegate", own, "tool", others[0], 4_000_000_000)
+    anvil.as_sender(own, "setDelegate", own, "", others[1], 2**40 - 1)
+    anvil.as_sender(own, "setDelegate", own, "data", others[2], 4_000_000_000)
+    anvil.as_sender(own, "setDelegate", own, "data", others[2], 0)
+    anvil.mine(3)
+    found = user.ok("delegate", "list", "--json").json()
+    check(found, FIELDS["integrity delegate list"])
+    assert [(one["address"], one["package"], one["active"]) for one in found["delegates"]] == [
+        (others[1], None, True), (others[0], "tool", True),
+    ]  # fmt: skip
+    assert "proven" in found["basis"]
+    text = user.ok("delegate", "list", own).text
+    assert f"{others[0]}  tool  until 2096-10-02 07:06 UTC" in text
+    assert f"{others[1]}  any package  until" in text
+    anvil.call("evm_setNextBlockTimestamp", 4_000_000_000)
+    anvil.mine(3)
+    assert f"{others[0]}  tool  EXPIRED 2096-10-02" in user.ok("delegate", "list").text
+    # A new controller, though the same account, ends all of them.
+    anvil.as_sender(own, "transferController", own, own)
+    anvil.as_sender(own, "acceptController", own)
+    anvil.mine(3)
+    ended = user.ok("delegate", "list", "--json").json()
+    assert (ended["delegates"], ended["epoch"]) == ([], 1)
+
+
+def test_a_node_that_lies_about_delegates_is_found_out(
+    user: User, anvil: Anvil, lying_rpc: MakeRpc
+) -> None:
+    own = equip(user.own_home, anvil.url)
+    anvil.as_sender(own, "setDelegate", own, "tool", STRANGER, 4_000_000_000)
+    anvil.mine(3)
+    rpc = lying_rpc(anvil.url)
+    other = "0x" + "00" * 12 + "77" * 20
+
+    def told(_: Call, logs: Any) -> Any:
+        return [log | {"topics": [*log["topics"][:2], other]} for log in logs]
+
+    rpc.act = of_method("eth_getLogs", told)
+    listed = user.ok("delegate", "list", "--rpc", rpc.url, "--json").json()
+    assert listed["delegates"] == [], "nobody has that right"
+    junk: Any
+    for junk in ([{}], [{"data": "0x", "topics": []}], [7]):
+        logs = list(junk)
+        rpc.act = of_method("eth_getLogs", lambda *_: logs)  # noqa: B023 - it is called at once
+        user.run("delegate", "list", "--rpc", rpc.url, "--json").error("RpcAnswerInvalid", 3)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+from eth_account import Account
 from eth_keyfile.keyfile import create_keyfile_json
 
 from integrity.home import Home, set_config
@@ -21,6 +23,7 @@ from tests.chain.lying_rpc import Call, Forward
 from .running import User
 
 SECRET = bytes.fromhex("c0ffee" * 10 + "1234")
+STRANGER = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 PASSWORD = "tr0ub4dor-and-3-staples"
 PUBLISH = ("publish", "data", "--package", "tool", "--version", "1.0.0", "--key", "mine")
 
@@ -120,6 +123,45 @@ def test_threat_39_a_key_is_nowhere_but_in_its_own_file(
     assert [spelled for spelled in spellings(SECRET) if spelled in seen] == []
     assert PASSWORD.encode() not in seen
     assert PASSWORD[:-1].encode() not in wrong.out + wrong.err
+
+
+def test_threat_39_a_key_of_the_environment_is_nowhere_else(
+    rich: User, anvil: Anvil, lying_rpc: MakeRpc
+) -> None:
+    anvil.fund(str(Account.from_key(SECRET).address))
+    rpc = lying_rpc(anvil.url)
+    seen = b""
+    looked = threading.Event()
+
+    def look(call: Call, forward: Forward) -> dict[str, Any]:
+        nonlocal seen
+        seen += json.dumps(call).encode()
+        if call["method"] == "eth_sendRawTransaction":
+            for process in psutil.process_iter():
+                with contextlib.suppress(OSError):
+                    seen += Path(f"/proc/{process.pid}/cmdline").read_bytes()
+            seen += files_of(rich.place, rich.place / "given")
+            looked.set()
+        return forward()
+
+    rpc.act = look
+    own = {"INTEGRITY_PRIVATE_KEY": SECRET.hex()}
+    plain = ("publish", "data", "--package", "tool", "--version")
+    for command in (
+        (*plain, "1.0.0", "--no-wait", "--rpc", rpc.url),
+        (*plain, "2.0.0", "--sign-only", "--json"),
+        ("submit", "data.request", "--no-wait"),
+        ("delegate", "add", STRANGER, "--days", "1", "--no-wait"),
+    ):
+        done = rich.ok(*command, **own)
+        seen += done.out + done.err
+    assert looked.is_set()
+    for wrong in (SECRET.hex()[:-1], SECRET.hex() + "00"):
+        bad = rich.run(*plain, "3.0.0", "--json", INTEGRITY_PRIVATE_KEY=wrong)
+        bad.error("KeyRefused", 2)
+        assert wrong.encode() not in bad.out + bad.err
+    seen += files_of(rich.place, rich.place / "given")
+    assert [spelled for spelled in spellings(SECRET) if spelled in seen] == []
 
 
 def test_threat_39_a_key_on_the_command_line_is_not_even_taken(rich: User) -> None:

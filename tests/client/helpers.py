@@ -98,10 +98,11 @@ def record(
     info = session.key(None)
     link = Link(session.chosen_chain(), info.address, package, version)
     recorder = Recorder(session, link, version)
-    signer = session.keystore.open(info, session.password)
-    mined = recorder.record(signer, manifest, bytes(32), make_latest=True)
+    signer = session.signer(info)
+    call = recorder.publishing(manifest, bytes(32), make_latest=True)
+    mined = recorder.record(signer, call)
     if wait:
-        recorder.wait_final(mined, 60)
+        recorder.wait_final(mined, signer, 60)
     return link
 
 

@@ -55,7 +55,18 @@ def test_what_is_set_is_read(home: Home) -> None:
     }
 
 
+def test_a_limit_for_fees_is_in_gwei_and_a_calls_own_comes_first(home: Home) -> None:
+    write(home, "[chains.1]\nmax_fee = 0.5\n[chains.10]\nmax_fee = 40\n[chains.5]\n")
+    assert Config.load(home).max_fee == {1: 5 * 10**8, 10: 40 * 10**9}
+    assert [Session(home).fee_limit(chain) for chain in (1, 10, 5)] == [5 * 10**8, 40 * 10**9, None]
+    assert Session(home, max_fee=7).fee_limit(1) == 7
+
+
 BROKEN = {
+    "[chains.1]\nmax_fee = 0": "no number of gwei",
+    "[chains.1]\nmax_fee = true": "no number of gwei",
+    "[chains.1]\nmax_fee = nan": "no number of gwei",
+    '[chains.1]\nmax_fee = "40 gwei"': "no number of gwei",
     "default_chain = ": "is not TOML",
     "[chains.1": "is not TOML",
     "a = 1\na = 2\n": "is not TOML",

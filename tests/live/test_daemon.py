@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from integrity import get, publish
+from integrity import Draft, get, publish, publish_many
 from integrity.client.session import Session
 from integrity.core.anycid import AnyCid, any_cid, cid_of, parse_any_cid
 from integrity.core.cid import RAW, Cid
@@ -34,6 +35,7 @@ from integrity.ipfs.kubo import find_api
 from integrity.ports import Progress
 from integrity.publishing.keeping import DaemonKeeper
 from integrity.publishing.publish import Published
+from integrity.publishing.requesting import request
 from integrity.publishing.uploading import Upload
 from integrity.sources.daemon import DaemonSource
 from integrity.store.database import Store
@@ -87,6 +89,30 @@ def test_a_release_is_pinned_and_another_node_gets_it_byte_for_byte(
     assert other_kubo.run("cat", str(manifest)) == folder.with_name("tool.integrity").read_bytes()
     plain = kubo.run("add", "-r", "-H", "-Q", "--only-hash", folder).decode().strip()
     assert plain == done.content
+
+
+def test_all_of_a_batch_and_a_signed_request_are_pinned(
+    integrity_publisher: Session, kubo: Kubo, tmp_path: Path
+) -> None:
+    drafts = []
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text(f"{name} of a batch")
+        drafts.append(Draft(tmp_path / name, f"batch-{name}", "1"))
+    with ExitStack() as stack:
+
+        def make_keepers() -> list[DaemonKeeper]:
+            return [DaemonKeeper(stack.enter_context(Daemon(kubo.api)))]
+
+        done = publish_many(integrity_publisher, drafts[:2], make_keepers=make_keepers, wait=False)
+        made = request(integrity_publisher, drafts[2], keepers=make_keepers())
+    pins = kubo.run("pin", "ls", "--type=recursive", "--names").decode()
+    for one in (*done.releases, made.release):
+        assert one.kept == (f"ipfs {kubo.api}",)
+        assert any(line.startswith(one.content) for line in pins.splitlines())
+        assert pins.count(f"{one.link.package}@1") == 2, "the folder, and its manifest"
+    assert made.request is not None
+    assert made.request.signature
 
 
 def test_the_settings_of_the_daemon_change_no_cid(

@@ -5,17 +5,30 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from integrity_cli import output
-from integrity_cli.options import Chain, Json, Key, LinkText, Publisher, Rpc, known, session
-from integrity_cli.values import block_value
+from integrity_cli.options import (
+    Chain,
+    Json,
+    Key,
+    LinkText,
+    MaxFee,
+    Publisher,
+    Rpc,
+    Wait,
+    known,
+    session,
+)
+from integrity_cli.values import as_of, block_value, cost, transaction_value
 
 if TYPE_CHECKING:
     from integrity.client.session import Session
+    from integrity.core.links import Link
     from integrity.publishing.acting import Acted, Actor
 
 delegates = typer.Typer(
@@ -25,7 +38,6 @@ controllers = typer.Typer(
     help="Hand a publisher over to another account.", no_args_is_help=True, rich_markup_mode=None
 )
 
-Wait = Annotated[bool, typer.Option(help="Return once it is final.")]
 Publishers = Annotated[
     str | None,
     typer.Option(
@@ -57,6 +69,45 @@ class Kind(StrEnum):
     SCANNED = "scanned"
 
 
+@dataclass(frozen=True, slots=True)
+class _Acting:
+    """How a command acts: the options that all of them have."""
+
+    given: Session
+    key: str | None
+    wait: bool
+    as_json: bool
+
+    def on(self, link: Link) -> Actor:
+        """On the chain of a link."""
+        return self._actor(link.chain_id)
+
+    def here(self) -> Actor:
+        """On the chain that was chosen."""
+        return self._actor(self.given.chosen_chain())
+
+    def _actor(self, chain_id: int) -> Actor:
+        from integrity.publishing.acting import Actor
+
+        return Actor(self.given, chain_id, self.key, self.wait)
+
+    def tell(self, done: Acted, what: str) -> None:
+        """Say what was done, in the form that was asked for."""
+        if self.as_json:
+            fields = {"chain_id": done.chain_id, "by": done.by, "already": done.already}
+            output.emit(fields | transaction_value(done))
+            return
+        output.say(what)
+        if done.already:
+            output.say("  it stood so already; nothing was sent")
+        elif done.transaction is not None and done.block is not None:
+            state = "final" if done.final else "not final yet"
+            output.say(
+                f"  in block {done.block.number} ({state}), transaction 0x{done.transaction.hex()}",
+                f"  fee {cost(done)}",
+            )
+
+
 def revoke(
     link: LinkText,
     *,
@@ -64,6 +115,7 @@ def revoke(
     text: Annotated[str, typer.Option(help="More for people; it goes into the event.")] = "",
     key: Key = None,
     rpc: Rpc = [],
+    max_fee: MaxFee = None,
     wait: Wait = True,
     as_json: Json = False,
 ) -> None:
@@ -73,11 +125,11 @@ def revoke(
     """
     from integrity.core.registry import REVOCATION_REASONS
 
-    given = session(rpc=rpc)
-    parsed = given.link(link)
+    acting = _Acting(session(rpc=rpc, max_fee=max_fee), key, wait, as_json)
+    parsed = acting.given.link(link)
     code = next(code for code, name in REVOCATION_REASONS.items() if name == reason.value)
-    done = _actor(given, parsed.chain_id, key, wait=wait).revoke(parsed, code, text)
-    _tell(done, f"revoked  {parsed} ({reason.value})", as_json=as_json)
+    done = acting.on(parsed).revoke(parsed, code, text)
+    acting.tell(done, f"revoked  {parsed} ({reason.value})")
 
 
 def latest(
@@ -85,14 +137,14 @@ def latest(
     *,
     key: Key = None,
     rpc: Rpc = [],
+    max_fee: MaxFee = None,
     wait: Wait = True,
     as_json: Json = False,
 ) -> None:
     """Make a release the one that readers get who name no version."""
-    given = session(rpc=rpc)
-    parsed = given.link(link)
-    done = _actor(given, parsed.chain_id, key, wait=wait).set_latest(parsed)
-    _tell(done, f"latest   {parsed}", as_json=as_json)
+    acting = _Acting(session(rpc=rpc, max_fee=max_fee), key, wait, as_json)
+    parsed = acting.given.link(link)
+    acting.tell(acting.on(parsed).set_latest(parsed), f"latest   {parsed}")
 
 
 def endorse(
@@ -103,6 +155,7 @@ def endorse(
     key: Key = None,
     publisher: Publisher = None,
     rpc: Rpc = [],
+    max_fee: MaxFee = None,
     wait: Wait = True,
     as_json: Json = False,
 ) -> None:
@@ -112,15 +165,15 @@ def endorse(
 
     if (kind is None) != withdraw:
         raise UsageError("an endorsement has a --kind, or is taken back with --withdraw")
-    given = session(rpc=rpc, publisher=publisher)
+    given = session(rpc=rpc, publisher=publisher, max_fee=max_fee)
     parsed = given.link(link)
-    given = known(given, parsed)
+    acting = _Acting(known(given, parsed), key, wait, as_json)
     code = next(
         (code for code, name in ENDORSEMENT_KINDS.items() if kind and name == kind.value), None
     )
-    done = _actor(given, parsed.chain_id, key, wait=wait).endorse(parsed, code)
+    done = acting.on(parsed).endorse(parsed, code)
     what = "withdrawn" if kind is None else kind.value
-    _tell(done, f"endorsed {parsed} ({what}) as {done.by}", as_json=as_json)
+    acting.tell(done, f"endorsed {parsed} ({what}) as {done.by}")
 
 
 @delegates.command("add")
@@ -133,12 +186,14 @@ def add(
     key: Key = None,
     chain: Chain = None,
     rpc: Rpc = [],
+    max_fee: MaxFee = None,
     wait: Wait = True,
     as_json: Json = False,
 ) -> None:
     """Let an account publish, and nothing else, for some time."""
     expiry = int((dt.datetime.now(dt.UTC) + dt.timedelta(days=days)).timestamp())
-    _delegate(delegate, package, publisher, (key, chain, rpc), expiry, wait=wait, as_json=as_json)
+    acting = _Acting(session(rpc=rpc, chain=chain, max_fee=max_fee), key, wait, as_json)
+    _delegate(acting, delegate, package, publisher, expiry)
 
 
 @delegates.command("remove")
@@ -150,39 +205,87 @@ def remove(
     key: Key = None,
     chain: Chain = None,
     rpc: Rpc = [],
+    max_fee: MaxFee = None,
     wait: Wait = True,
     as_json: Json = False,
 ) -> None:
     """Take the right away, now."""
-    _delegate(delegate, package, publisher, (key, chain, rpc), 0, wait=wait, as_json=as_json)
+    acting = _Acting(session(rpc=rpc, chain=chain, max_fee=max_fee), key, wait, as_json)
+    _delegate(acting, delegate, package, publisher, 0)
+
+
+@delegates.command("list")
+def list_delegates(
+    publisher: Annotated[
+        str | None,
+        typer.Argument(metavar="[PUBLISHER]", help="Whose [default: your key's address]."),
+    ] = None,
+    *,
+    key: Key = None,
+    chain: Chain = None,
+    rpc: Rpc = [],
+    as_json: Json = False,
+) -> None:
+    """List who may publish in a publisher's name, for what, and until when.
+
+    Each right is proven; that none was left out is the node's word.
+    """
+    from integrity.client.delegating import delegates as find
+    from integrity.core.names import parse_address
+
+    given = session(rpc=rpc, chain=chain)
+    who = parse_address(publisher) if publisher else given.key(key).address
+    chain_id = given.chosen_chain()
+    found = find(given, chain_id, who)
+    if as_json:
+        output.emit({
+            "chain_id": chain_id,
+            "publisher": found.publisher,
+            "controller": found.controller.address,
+            "epoch": found.controller.epoch,
+            "delegates": [
+                {
+                    "address": one.address,
+                    "package": one.package or None,
+                    "expiry": one.expiry,
+                    "active": one.is_active,
+                }
+                for one in found.delegates
+            ],
+            "block": block_value(found.block),
+            "basis": found.basis,
+        })  # fmt: skip
+        return
+    output.say(f"{found.publisher}, controlled by {found.controller.address}")
+    for one in found.delegates:
+        until = "until" if one.is_active else "EXPIRED"
+        output.say(f"  {one.address}  {one.package or 'any package'}  {until} {_date(one.expiry)}")
+    if not found.delegates:
+        output.note("no delegates")
+    output.say(f"as of {as_of(found.block, chain_id, found.basis)}")
+
+
+def _date(seconds: int) -> str:
+    try:
+        return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%d %H:%M UTC}"
+    except (OverflowError, ValueError):  # a right for longer than there are dates
+        return f"second {seconds}"
 
 
 def _delegate(
-    delegate: str,
-    package: str,
-    publisher: str | None,
-    how: tuple[str | None, int | None, list[str]],
-    expiry: int,
-    *,
-    wait: bool,
-    as_json: bool,
+    acting: _Acting, delegate: str, package: str, publisher: str | None, expiry: int
 ) -> None:
     from integrity.core.names import check_package, parse_address
 
-    key, chain, rpc = how
-    given = session(rpc=rpc, chain=chain)
-    actor = _actor(given, given.chosen_chain(), key, wait=wait)
+    actor = acting.here()
     who = parse_address(publisher or actor.address)
     address = parse_address(delegate)
     done = actor.set_delegate(who, check_package(package) if package else "", address, expiry)
     right = f"{package or 'any package'} of {who}"
     if expiry:
-        until = dt.datetime.fromtimestamp(expiry, dt.UTC)
-        _tell(
-            done, f"{address} may publish {right} until {until:%Y-%m-%d %H:%M UTC}", as_json=as_json
-        )
+        acting.tell(done, f"{address} may publish {right} until {_date(expiry)}")
     else:
-        _tell(done, f"{address} may not publish {right}", as_json=as_json)
+        acting.tell(done, f"{address} may not publish {right}")
 
 
 @controllers.command("offer")
@@ -193,6 +296,7 @@ def offer(
     key: Key = None,
     chain: Chain = None,
     rpc: Rpc = [],
+    max_fee: MaxFee = None,
     wait: Wait = True,
     as_json: Json = False,
 ) -> None:
@@ -202,11 +306,11 @@ def offer(
     """
     from integrity.core.names import parse_address
 
-    given = session(rpc=rpc, chain=chain)
-    actor = _actor(given, given.chosen_chain(), key, wait=wait)
+    acting = _Acting(session(rpc=rpc, chain=chain, max_fee=max_fee), key, wait, as_json)
+    actor = acting.here()
     who, address = parse_address(publisher or actor.address), parse_address(to)
     done = actor.offer_control(who, address)
-    _tell(done, f"{who} is offered to {address}, who has to accept", as_json=as_json)
+    acting.tell(done, f"{who} is offered to {address}, who has to accept")
 
 
 @controllers.command("accept")
@@ -216,6 +320,7 @@ def accept(
     key: Key = None,
     chain: Chain = None,
     rpc: Rpc = [],
+    max_fee: MaxFee = None,
     wait: Wait = True,
     as_json: Json = False,
 ) -> None:
@@ -225,42 +330,7 @@ def accept(
     """
     from integrity.core.names import parse_address
 
-    given = session(rpc=rpc, chain=chain)
-    actor = _actor(given, given.chosen_chain(), key, wait=wait)
+    acting = _Acting(session(rpc=rpc, chain=chain, max_fee=max_fee), key, wait, as_json)
     who = parse_address(publisher)
-    done = actor.accept_control(who)
-    _tell(done, f"{done.by} acts for {who} now", as_json=as_json)
-
-
-def _actor(given: Session, chain_id: int, key: str | None, *, wait: bool) -> Actor:
-    from integrity.publishing.acting import Actor
-
-    return Actor(given, chain_id, key, wait)
-
-
-def _tell(done: Acted, what: str, *, as_json: bool) -> None:
-    if as_json:
-        output.emit(_value(done))
-        return
-    output.say(what)
-    if done.already:
-        output.say("  it stood so already; nothing was sent")
-    elif done.transaction is not None and done.block is not None and done.fee is not None:
-        state = "final" if done.final else "not final yet"
-        output.say(
-            f"  in block {done.block.number} ({state}), transaction 0x{done.transaction.hex()}",
-            f"  fee {done.fee / 10**18:.6f} ether ({done.gas_used:,} gas)",
-        )
-
-
-def _value(done: Acted) -> dict[str, Any]:
-    return {
-        "chain_id": done.chain_id,
-        "by": done.by,
-        "already": done.already,
-        "transaction": None if done.transaction is None else "0x" + done.transaction.hex(),
-        "block": block_value(done.block),
-        "gas_used": done.gas_used,
-        "fee": None if done.fee is None else str(done.fee),
-        "final": done.final,
-    }
+    done = acting.here().accept_control(who)
+    acting.tell(done, f"{done.by} acts for {who} now")

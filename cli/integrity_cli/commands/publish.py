@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from integrity_cli import output
-from integrity_cli.options import Chain, IpfsApi, Json, Key, LinkText, Rpc, session
+from integrity_cli.commands import request
+from integrity_cli.interrupting import interrupted
+from integrity_cli.options import Chain, IpfsApi, Json, Key, LinkText, MaxFee, Rpc, session
 from integrity_cli.options import path as parse_path
 from integrity_cli.progress import Form, Shown, shown
-from integrity_cli.values import block_value, record_link, record_value, rests_on
+from integrity_cli.values import cost, record_link, record_value, rests_on, transaction_value
 
 if TYPE_CHECKING:
     from integrity.client.session import Session
-    from integrity.errors import Interrupted
     from integrity.publishing.keeping import Keeper
     from integrity.publishing.publish import Published
 
@@ -55,6 +56,7 @@ def publish(
     ] = None,
     rpc: Rpc = [],
     chain: Chain = None,
+    max_fee: MaxFee = None,
     latest: Annotated[bool, typer.Option(help="Make it the package's latest release.")] = True,
     follow_symlinks: Follow = False,
     meta: Meta = [],
@@ -77,30 +79,83 @@ def publish(
             help="Have a pinning service of config.toml keep it, too; may be repeated.",
         ),
     ] = [],
+    sign_only: Annotated[
+        bool,
+        typer.Option("--sign-only", help="Write a signed request instead, for anybody to submit."),
+    ] = False,
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Where the request goes [default: NAME.request beside the folder].",
+            parser=parse_path,
+        ),
+    ] = None,
+    deadline: Annotated[
+        str, typer.Option(metavar="TIME", help="How long the request is good, as 12h or 7d.")
+    ] = "7d",
+    signer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="0x…",
+            help="Leave the request unsigned, for an account that signs elsewhere, as a Safe.",
+        ),
+    ] = None,
     progress: Shown = Form.AUTO,
     as_json: Json = False,
 ) -> None:
     """Hash a folder, keep it servable, record it on the chain."""
+    from integrity.publishing.preparing import Draft
     from integrity.publishing.publish import publish as run
+    from integrity.publishing.requesting import request as prepare
 
-    given = session(rpc=rpc, chain=chain, publisher=publisher)
+    draft = Draft(path, package, version, _meta(meta), latest, follow_symlinks, not no_also)
+    seconds = request.seconds(deadline)
+    _check_options(sign_only, target, signer, dry_run=dry_run)
+    place = request.place_for(path, target) if sign_only else Path()
+    given = session(rpc=rpc, chain=chain, publisher=publisher, max_fee=max_fee)
+    asked = None
     try:
         with (
-            _keepers(given, pin, ipfs_api, ipfs=ipfs or ipfs_api is not None) as keepers,
+            keepers_of(given, pin, ipfs_api, ipfs=ipfs or ipfs_api is not None) as keepers,
             shown(progress, as_json=as_json) as report,
         ):
-            result = run(
-                given, path, package, version,
-                key=key, make_latest=latest, follow_symlinks=follow_symlinks, meta=_meta(meta),
-                whole_digests=not no_also, wait=wait, dry_run=dry_run, sidecar=sidecar,
-                keepers=keepers, report=report,
-            )  # fmt: skip
+            if sign_only:
+                made = prepare(
+                    given, draft, key=key, signer=signer, seconds=seconds, sidecar=sidecar,
+                    keepers=keepers, report=report,
+                )  # fmt: skip
+                result, asked = made.release, made.request
+                request.write(asked, place)
+            else:
+                result = run(
+                    given, path, package, version,
+                    key=key, make_latest=latest, follow_symlinks=follow_symlinks, meta=draft.meta,
+                    whole_digests=not no_also, wait=wait, dry_run=dry_run, sidecar=sidecar,
+                    keepers=keepers, report=report,
+                )  # fmt: skip
     except KeyboardInterrupt:
-        raise _interrupted(given, package, version) from None
+        names = [package, version]
+        raise interrupted(given, lambda purpose: purpose.split()[3:5] == names) from None
     if as_json:
-        output.emit(_value(result))
-    else:
-        _tell(result)
+        output.emit(release_value(result) | {"request": request.value(asked, place)})
+        return
+    _tell(result, "prepared" if asked else "would publish" if dry_run else "published")
+    if sign_only:
+        request.tell(asked, place)
+
+
+def _check_options(
+    sign_only: bool, target: Path | None, signer: str | None, *, dry_run: bool
+) -> None:
+    from integrity.errors import UsageError
+
+    if sign_only and dry_run:
+        raise UsageError("--sign-only records nothing, so there is no dry run of it")
+    if not sign_only and (target is not None or signer is not None):
+        raise UsageError("-o and --signer are for the request that --sign-only writes")
 
 
 def confirm(
@@ -168,7 +223,7 @@ def manifest(
 
 
 @contextlib.contextmanager
-def _keepers(
+def keepers_of(
     given: Session, pin: list[str], api: str | None, *, ipfs: bool
 ) -> Iterator[list[Keeper]]:
     """The places besides this home that are to keep the release, a daemon before those who fetch
@@ -202,25 +257,8 @@ def _meta(items: list[str]) -> dict[str, str]:
     return found
 
 
-def _interrupted(given: Session, package: str, version: str) -> Interrupted:
-    """What Ctrl-C left behind: perhaps a transaction that was signed and sent."""
-    from integrity.chain.journal import Journal
-    from integrity.errors import Interrupted
-
-    for entry in Journal(given.home.journal).all():
-        if entry.purpose.split()[3:5] == [package, version]:
-            return Interrupted(
-                f"interrupted; the transaction {entry.hash} was signed, and may be recorded",
-                next="Run the same command again: it goes on with that one, and pays for no second.",
-                evidence={"transaction": entry.hash},
-            )
-    return Interrupted(
-        "interrupted; no transaction is under way",
-        next="Run the same command again; what is recorded already is not sent again.",
-    )
-
-
-def _value(result: Published) -> dict[str, Any]:
+def release_value(result: Published) -> dict[str, Any]:
+    """A release that was published, in JSON."""
     link = result.link
     return {
         "link": str(link),
@@ -233,11 +271,7 @@ def _value(result: Published) -> dict[str, Any]:
         "files": result.files,
         "size": result.size,
         "sequence": result.sequence,
-        "transaction": "0x" + result.transaction.hex() if result.transaction else None,
-        "block": block_value(result.block),
-        "gas_used": result.gas_used,
-        "fee": None if result.fee is None else str(result.fee),
-        "final": result.final,
+        **transaction_value(result),
         "already": result.already,
         "dry_run": result.dry_run,
         "sidecar": str(result.sidecar) if result.sidecar else None,
@@ -246,15 +280,11 @@ def _value(result: Published) -> dict[str, Any]:
     }
 
 
-def _tell(result: Published) -> None:
+def _tell(result: Published, verb: str) -> None:
     output.warn(result.warnings)
     what = f"{output.number(result.files, 'file')}, {output.size(result.size)}"
-    if result.dry_run and not result.already:
-        output.say(f"would publish  {result.link}", f"  {what}")
-    elif result.already:
-        output.say(f"published before, the very same  {result.link}", f"  {what}")
-    else:
-        output.say(f"published  {result.link}", f"  {what}")
+    said = "published before, the very same" if result.already else verb
+    output.say(f"{said}  {result.link}", f"  {what}")
     output.say(f"  manifest {result.manifest.hex()}", f"  content  {result.content}")
     if result.block is not None and result.transaction is not None:
         state = "final" if result.final else "not waited for until it is final"
@@ -264,6 +294,5 @@ def _tell(result: Published) -> None:
         )
     for place in result.kept:
         output.say(f"  kept     {place}")
-    if result.gas_used is not None and result.fee is not None:
-        about = "about " if result.dry_run else ""
-        output.say(f"  fee      {about}{result.fee / 10**18:.6f} ether ({result.gas_used:,} gas)")
+    if (fee := cost(result)) is not None:
+        output.say(f"  fee      {'about ' if result.dry_run else ''}{fee}")

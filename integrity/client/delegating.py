@@ -1,0 +1,64 @@
+"""Who may publish in a publisher's name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from integrity.client.session import Session
+from integrity.core.links import Link
+from integrity.core.registry import (
+    ALL_PACKAGES,
+    Block,
+    Controller,
+    decode_controller,
+    decode_expiry,
+    delegate_slot,
+    publisher_slot,
+)
+from integrity.verifier.state import basis
+
+
+@dataclass(frozen=True, slots=True)
+class Delegate:
+    """An account that may publish one package, or any for :data:`ALL_PACKAGES`, until ``expiry`` (Unix
+    seconds: the first in which the right is gone). ``is_active`` says that this is still to come.
+    """
+
+    address: str
+    package: str
+    expiry: int
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Delegates:
+    """A publisher's controller and delegates at one block; ``basis`` says who vouches for that. What is
+    there is proven; whoever hides an event hides a delegate.
+    """
+
+    publisher: str
+    controller: Controller
+    delegates: tuple[Delegate, ...]
+    block: Block
+    basis: str
+
+
+def delegates(session: Session, chain_id: int, publisher: str) -> Delegates:
+    """Those whose rights were not taken away, nor ended with an earlier controller. Raises what
+    :meth:`Session.view` and reading raise.
+    """
+    view = session.view(Link(chain_id, publisher, "all"))
+    (word,) = view.words([publisher_slot(publisher)])
+    controller = decode_controller(word, publisher)
+    told = sorted(
+        view.delegates(publisher), key=lambda one: (one[1] != ALL_PACKAGES, one[1], one[0])
+    )
+    slots = [delegate_slot(publisher, controller.epoch, package, who) for who, package in told]
+    expiries = map(decode_expiry, view.words(slots) if slots else [])
+    found = tuple(
+        Delegate(who, package, expiry, expiry > view.block.timestamp)
+        for (who, package), expiry in zip(told, expiries, strict=True)
+        if expiry
+    )
+    how = basis(view.vouched, proven=view.is_proven)
+    return Delegates(publisher, controller, found, view.block, how)
