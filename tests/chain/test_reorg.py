@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from integrity import publish, resolve
+from integrity import Draft, publish, publish_many, resolve
 from integrity.client.session import Session
 from integrity.errors import ReleaseNotFound, Unfinalized
+from integrity.publishing.requesting import request
+from integrity.publishing.submitting import submit
 
 from .anvils import Anvil, with_registry
 from .conftest import MakeAnvil, MakeRpc
@@ -63,6 +66,47 @@ def test_threat_07_a_reorg_that_moves_a_publish_to_another_block_is_followed(
     done = publish(session, folder, "tool", "1.0.0")
     assert done.transaction == first.transaction
     assert done.block != first.block
+
+
+def test_threat_07_a_batch_and_a_request_that_a_reorg_drops_are_sent_again(
+    anvil: Anvil, session: Session, address: str, folder: Path, tmp_path: Path
+) -> None:
+    drafts = [Draft(folder, name, "1.0.0") for name in ("tool", "other")]
+    sponsor = anvil.publisher(tmp_path / "sponsor")
+    first = publish_many(session, drafts, wait=False)
+    made = request(session, Draft(folder, "third", "1.0.0")).request
+    assert made is not None
+    paid = submit(sponsor, made, wait=False)
+    anvil.call("anvil_reorg", 2, [])
+    assert (count(anvil, address), count(anvil, address, "third")) == (0, 0)
+    again = publish_many(session, drafts, wait=False)
+    assert again.transaction == first.transaction
+    assert submit(sponsor, made, wait=False).transaction == paid.transaction
+    assert (anvil.nonce(address), anvil.nonce(sponsor.key(None).address)) == (1, 1)
+    anvil.mine(30)
+    assert publish_many(session, drafts).final
+    assert submit(sponsor, made).final
+    assert journal(session) == journal(sponsor) == []
+
+
+def test_threat_07_what_a_reorg_dropped_is_bid_more_for_when_the_chain_asks_more(
+    anvil: Anvil, session: Session, address: str, folder: Path, lying_rpc: MakeRpc
+) -> None:
+    rpc = lying_rpc(anvil.url)
+    publisher = Publisher(replace(session, rpc=(rpc.url,)), folder, wait=True)
+    while not rpc.calls("eth_getBlockByNumber") or not count(anvil, address):
+        assert publisher.running
+    (first,) = journal(session)
+    anvil.call("anvil_setNextBlockBaseFeePerGas", hex(10**11))
+    anvil.call("anvil_reorg", 1, [])
+    while publisher.running:
+        anvil.mine()
+        time.sleep(0.1)
+    result = publisher.result()
+    assert result["final"]
+    assert result["transaction"] != first["hash"]
+    assert (count(anvil, address), anvil.nonce(address)) == (1, 1)
+    assert journal(session) == []
 
 
 def test_threat_07_a_block_that_is_dropped_between_two_questions_is_followed(
