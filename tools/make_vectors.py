@@ -308,10 +308,25 @@ def _receipt(publisher: str, state: Mapping[str, Any]) -> dict[str, Any]:
         "head": _head(state["head"]), "release": _release(release), "manifest": state["manifest"],
     }  # fmt: skip
     words = {name: (_bytes(keys[f"{name}_slot"]), _bytes(word)) for name, word in told.items()}
+    said = state.get("endorsements", {})
+    for endorser, endorsement in said.items():
+        words[endorser] = _endorsement_slot(endorser, state["manifest"]), _endorsement(endorsement)
     code = keccak(hexstr=state.get("code", artifact["deployedBytecode"]))
     proven = states.proofs(registry, code, words, state)
+    if said:
+        proven["endorsements"] = {endorser: proven.pop(endorser) for endorser in said}
     fixed = {"chain": state["chain"], "format": "integrity-receipt/1", "registry": registry}
     return names | fixed | proven
+
+
+def _endorsement_slot(endorser: str, manifest: str) -> bytes:
+    """``endorsements[endorser][manifest]``, in the contract's slot 5."""
+    return keccak(_bytes(manifest) + keccak(encode(["address", "uint256"], [endorser, 5])))
+
+
+def _endorsement(told: Mapping[str, Any] | None) -> bytes:
+    value = 0 if told is None else told["endorsed_at"] | told["kind"] << 40
+    return value.to_bytes(32, "big")
 
 
 def _canonical(receipt: Mapping[str, Any]) -> str:

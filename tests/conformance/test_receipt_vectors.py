@@ -5,6 +5,7 @@ The vectors are made with py-trie and pyrlp, which share no code with the verifi
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,16 @@ def checked(case: Case, home: Path, link: str | None = None) -> Record:
         Home.at(home), publisher=case.get("named", PUBLISHER),
         checkpoint=bytes.fromhex(case["checkpoint"]),
     )  # fmt: skip
+    lines = []
     if "compromised_since" in case:
         since = datetime.fromtimestamp(case["compromised_since"], UTC).isoformat()
-        session.home.trust_file.parent.mkdir(parents=True, exist_ok=True)
-        session.home.trust_file.write_text(
-            f'[publishers.acme]\nchain = 31337\npublisher = "{PUBLISHER}"\ncompromised_since = {since}\n'
-        )
+        lines = ["[publishers.acme]", "chain = 31337", f'publisher = "{PUBLISHER}"']
+        lines += [f"compromised_since = {since}"]
+    lines += ["[policy]"] + [
+        f"{name} = {json.dumps(v)}" for name, v in case.get("policy", {}).items()
+    ]
+    session.home.trust_file.parent.mkdir(parents=True, exist_ok=True)
+    session.home.trust_file.write_text("\n".join(lines))
     asked = None if link is None else parse_link(link)
     assert asked is None or isinstance(asked, Link)
     return check_receipt(session, recipes.receipt(case, GOOD), asked)
@@ -66,6 +71,7 @@ def test_a_good_receipt_proves_its_record(case: Case, tmp_path: Path) -> None:
             case["block"]["time"],
         )
         assert record.basis == "checkpoint, proven"
+        assert list(record.endorsed_by) == case.get("endorsed_by", [])
 
 
 @pytest.mark.parametrize("case", recipes.parameters("receipts", "good"))
