@@ -182,7 +182,7 @@ def test_who_has_something_else(release: Release, tmp_path: Path) -> None:
         assert (known["releases"], known["manifests"]) == ([], 1)
     done = release.publisher.ok("who", other)
     assert (
-        "in none of the 1 manifest that this home knows is a file of this pieces (3)" in done.errors
+        "looked through 1 manifest that this home knows: none has it, by its pieces" in done.errors
     )
 
 

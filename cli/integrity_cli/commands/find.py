@@ -46,9 +46,9 @@ def search(
 ) -> None:
     """Find packages by words, and prove what is found.
 
-    A word is a part of a package's name or its beginning, its publisher's alias or address, or what a manifest
-    kept here says of it. NAME@1.2 wants a version that begins so. Each result is proven against the chain,
-    or marked if it is not.
+    A word is a part of a package's name or its beginning, its publisher's alias or address, or what a
+    manifest kept here says of it. NAME@1.2 wants a version that begins so. Each result is proven against
+    the chain, or marked if it is not.
     """
     from integrity.client.searching import search as run
 
