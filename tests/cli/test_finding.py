@@ -180,7 +180,9 @@ def test_who_has_something_else(release: Release, tmp_path: Path) -> None:
         known = release.publisher.ok("who", what, "--json").json()
         assert (known["releases"], known["manifests"]) == ([], 1)
     done = release.publisher.ok("who", other)
-    assert "looked through 1 manifest that this home knows: none has it" in done.errors
+    assert (
+        "looked through 1 manifest that this home knows: none has it, by its pieces" in done.errors
+    )
 
 
 @pytest.mark.parametrize("what", ["nowhere", ".", "", "00" * 31])
