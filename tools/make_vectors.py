@@ -343,6 +343,8 @@ def _changed(receipt: Mapping[str, Any], key: str, how: str) -> object:
         extra = b"vector".hex()
         digits["of another block"] = whole.replace(extra, b"wector".hex())
         return digits[how]
+    if key == "endorsements":  # of another account
+        return {how: receipt[key][min(receipt[key])]}
     nodes = list(receipt[key])
     last = nodes[-1][:-1] + ("0" if nodes[-1][-1] != "0" else "1")
     return {

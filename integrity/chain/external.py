@@ -1,6 +1,6 @@
-"""A signer that is another program: Clef (``account_…``, EIP-3030's way), or a node, Web3Signer and the
-like (``eth_…``), asked over JSON-RPC. It is believed nothing: what comes back must be what was asked for,
-signed by the key that was named.
+"""A signer that is another program: Clef (``account_…``), or a node, Web3Signer and the like (``eth_…``),
+asked over JSON-RPC. It is believed nothing: what comes back must be what was asked for, signed by the key
+that was named.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """JSON-RPC 2.0 over HTTP, and nothing else of Ethereum: the light way to read a chain.
 
-Importing web3 costs about a second, so it is left to those who write (integrity.chain.writer).
+Importing web3 costs about a second, so it is left to those who write (integrity.chain.node).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The keys of one home. The only module that handles private keys.
+"""The keys of one home. Private keys are handled here, and read by integrity.keys.environment, alone.
 
 A key is an encrypted v3 keystore (Web3 Secret Storage), or the key of a development chain, which is
 kept without a password and signs for that chain alone. Private keys never stand in messages,

@@ -112,7 +112,7 @@ def decode(data: bytes) -> Receipt:
     receipt = Receipt(
         chain, names["registry"], names["publisher"], names["package"], names["version"],
         _bytes(value["header"], "header"),
-        endorsements=_endorsements(value.get("endorsements", {})),
+        endorsements=_endorsements(value["endorsements"]) if "endorsements" in value else {},
         **{name: _nodes(value[name], name) for name in _PROOFS},
     )  # fmt: skip
     if encode(receipt) != data:
@@ -163,10 +163,8 @@ def check(
 
 
 def _endorsements(value: object) -> dict[str, tuple[bytes, ...]]:
-    if not isinstance(value, dict) or len(value) > _ENDORSERS:
-        raise FormatError(
-            f"a receipt whose endorsements are no object of at most {_ENDORSERS} names"
-        )
+    if not isinstance(value, dict) or not 0 < len(value) <= _ENDORSERS:
+        raise FormatError(f"a receipt whose endorsements are no object of 1 to {_ENDORSERS} names")
     return {parse_address(one): _nodes(nodes, "endorsements") for one, nodes in value.items()}
 
 

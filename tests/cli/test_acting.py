@@ -62,6 +62,21 @@ def test_what_is_chosen_endorsed_and_delegated_is_told(publisher: User, link: st
     publisher.run("controller", "accept", STRANGER, "--json").error("TransactionRefused", 2)
 
 
+def test_a_limit_for_fees_is_kept_by_every_command_that_pays(publisher: User, link: str) -> None:
+    low = ("--max-fee", "0.000000001", "--json")
+    (publisher.place / "d" / "b").touch()
+    for command in (
+        ("revoke", link, "--reason", "defective"),
+        ("endorse", link, "--kind", "audited"),
+        ("delegate", "add", STRANGER, "--days", "1"),
+        ("publish", "d", "--package", "tool", "--version", "2.0.0"),
+    ):
+        error = publisher.run(*command, *low).error("TransactionRefused", 2)
+        assert error["evidence"]["max_fee"] == 1
+        assert "--max-fee" in error["next"]
+    assert not list(publisher.home.glob("journal/*.json"))
+
+
 def test_delegates_are_listed_with_what_they_may_publish_and_until_when(
     user: User, anvil: Anvil
 ) -> None:
@@ -123,7 +138,8 @@ def test_a_node_that_lies_about_delegates_is_found_out(
         ("delegate", "add", STRANGER), ("delegate", "add", "0x12", "--days", "1"),
         ("delegate", "add", STRANGER, "--days", "0"), ("latest", "tool"), ("controller", "offer", "me"),
         ("delegate", "add", STRANGER, "--days", "1", "--package", "Not A Name"),
-        ("delegate", "add", STRANGER, "--days", "1e300"),
+        ("delegate", "add", STRANGER, "--days", "1e300"), ("latest", "{}", "--max-fee", "0"),
+        ("latest", "{}", "--max-fee", "nan"), ("latest", "{}", "--max-fee", "-1"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(publisher: User, wrong: tuple[str, ...]) -> None:

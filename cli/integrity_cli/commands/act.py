@@ -141,7 +141,7 @@ def latest(
     wait: Wait = True,
     as_json: Json = False,
 ) -> None:
-    """Make a release the one that readers get who name no version."""
+    """Choose what readers get who name no version."""
     acting = _Acting(session(rpc=rpc, max_fee=max_fee), key, wait, as_json)
     parsed = acting.given.link(link)
     acting.tell(acting.on(parsed).set_latest(parsed), f"latest   {parsed}")
@@ -159,7 +159,7 @@ def endorse(
     wait: Wait = True,
     as_json: Json = False,
 ) -> None:
-    """Say in public that you rebuilt, audited or scanned a release."""
+    """Say in public that you rebuilt, audited or scanned it."""
     from integrity.core.registry import ENDORSEMENT_KINDS
     from integrity.errors import UsageError
 

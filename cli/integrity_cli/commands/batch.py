@@ -61,9 +61,9 @@ def publish_batch(
     progress: Shown = Form.AUTO,
     as_json: Json = False,
 ) -> None:
-    """Publish several releases in one transaction: all of them or none.
+    """Publish several releases in one transaction.
 
-    Those that are recorded already, as by an earlier run, are left out.
+    All of them or none; those that are recorded already, as by an earlier run, are left out.
     """
     from integrity.publishing.batching import publish_many
 

@@ -28,7 +28,7 @@ def demo(
         typer.Option(help="Publish a copy of this folder [default: this Python's packages]."),
     ] = None,
 ) -> None:
-    """Run the main job on real files: publish, serve, get, verify.
+    """Run the main job on real files, and show it.
 
     Then catch a lie and a flipped byte.
     """
