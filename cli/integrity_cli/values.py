@@ -118,11 +118,12 @@ def record_link(record: Record) -> str:
     return str(record.link)
 
 
-def as_of(block: Block, chain_id: int, basis: str) -> str:
-    """At which block something was read, and how that block is vouched for."""
-    return f"block {block.number} of chain {chain_id}, finalized ({basis})"
+def as_of(block: Block, chain_id: int, basis: str, finality: str) -> str:
+    """At which block something was read, what nodes call it, and how it is vouched for."""
+    called = f", {finality}" if finality else ""
+    return f"block {block.number} of chain {chain_id}{called} ({basis})"
 
 
 def rests_on(record: Record) -> str:
     """The same for people."""
-    return as_of(record.block, record.chain_id, record.basis)
+    return as_of(record.block, record.chain_id, record.basis, record.vouched.finality)

@@ -26,6 +26,9 @@ _RESEND_SOONEST = 2.0
 _RAISE_AFTER = 5
 """Blocks made without it: then what it leaves to their makers is too little."""
 
+_LAG_SECONDS = 12.0
+"""By how much one machine of a node may be behind another."""
+
 _RAISES = 8
 """How often for that reason: 2.6 times the first bid; then something else must be wrong with it."""
 
@@ -96,7 +99,7 @@ class Delivery:
                 # bidding against each other would help nobody but the chain.
                 self._is_contested = not any(map(self._node.knows, self.entry.replaced))
             elif nonce_taken(error):
-                return self.receipt() is not None
+                return self._comes_to_light()
             elif not sent_before(error):
                 raise
         return True
@@ -104,7 +107,17 @@ class Delivery:
     def can_still_be_mined(self) -> bool:
         """Whether its nonce is free, or taken by itself."""
         free = self._node.count(self.entry.sender) <= self.entry.nonce
-        return free or self.receipt() is not None
+        return free or self._comes_to_light()
+
+    def _comes_to_light(self) -> bool:
+        """Whether it is in a block, now that its nonce is taken. Of the machines behind one address, the one
+        that knows receipts may be behind the one that counts: so it is looked for until it must be known.
+        """
+        pace = Pace(_LAG_SECONDS)
+        while self.receipt() is None:
+            if not pace.wait():
+                return False
+        return True
 
     def sign_again(self, transaction: dict[str, object], signer: Signer) -> None:
         """Put another transaction with the same nonce in the place of this one."""

@@ -12,6 +12,9 @@ _RAISE = 9, 8
 
 GWEI = 10**9
 
+TIP_LIMIT = 100 * GWEI
+"""The tip, in wei for each unit of gas, up to which a node is believed without a limit of one's own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Market:
@@ -56,8 +59,23 @@ def first_bid(market: Market, limit: int | None) -> Fees:
         )
     if market.base_fee is None:
         return Fees(market.price)
+    if limit is None and market.price > max(TIP_LIMIT, 10 * market.base_fee):
+        # All of a tip is paid, and a node's word is all that it rests on.
+        raise TransactionRefused(
+            f"the node calls a tip of {shown(market.price)} for each unit of gas usual, where the chain "
+            f"itself asks {shown(market.base_fee)}",
+            next="Ask another node with --rpc; or say with --max-fee what you will pay.",
+            evidence={"tip": market.price, "base_fee": market.base_fee},
+        )
     cap = _limited(2 * market.base_fee + market.price, limit)
     return Fees(cap, min(market.price, cap))
+
+
+def expected(fees: Fees, market: Market) -> int:
+    """What a unit of gas will cost about, in wei, bid so."""
+    if fees.tip is None or market.base_fee is None:
+        return fees.cap
+    return min(fees.cap, market.base_fee + fees.tip)
 
 
 def raised_bid(old: Fees, market: Market, limit: int | None) -> Fees | None:

@@ -100,11 +100,6 @@ class Node:
         with self._translated(sender):
             return whole(self._w3.eth.estimate_gas(asked))
 
-    def gas_price(self) -> int:
-        """What a unit of gas costs about now, in wei."""
-        with self._translated():
-            return whole(self._w3.eth.gas_price)
-
     def balance(self, account: str) -> int:
         """In wei."""
         with self._translated():

@@ -15,6 +15,9 @@ from integrity.errors import ProofUnavailable, RpcAnswerInvalid
 from integrity.ports import EventStep, ReleasedEvent
 
 _IS_VALID_SIGNATURE = bytes.fromhex("1626ba7e")
+_NUMBER_LIMIT = (1 << 53) - 1
+"""Of a block's number, and of its time: what JSON and databases hold."""
+
 _PROOF_NODES = 65
 """A key has 64 nibbles."""
 
@@ -60,6 +63,9 @@ class RpcReader:
             found = self._rpc.call("eth_getBlockByHash", asked, False)
         if not isinstance(found, dict):
             raise RpcAnswerInvalid(f"{self.name} has no block {asked!r}")
+        for name in ("number", "timestamp"):
+            if name in found and self._quantity(found[name]) > _NUMBER_LIMIT:
+                raise RpcAnswerInvalid(f"{self.name} tells of a block that no chain has: {asked!r}")
         return found
 
     def hash_at(self, number: int) -> bytes:

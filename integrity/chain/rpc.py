@@ -139,7 +139,7 @@ class JsonRpc:
         if is_nested_deeper(raw, NESTING_LIMIT):
             raise RpcAnswerInvalid(f"{self.name} answered something nested too deep")
         try:
-            return json.loads(raw)
+            return json.loads(bytes(raw).decode())
         except ValueError as error:
             raise RpcAnswerInvalid(
                 f"{self.name} answered something that is not JSON (HTTP status {status})"

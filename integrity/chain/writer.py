@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from integrity.chain.delivery import Delivery, Pace, not_the_sender
-from integrity.chain.fees import fees_of, first_bid, raised_bid
+from integrity.chain.fees import expected, fees_of, first_bid, raised_bid
 from integrity.chain.journal import Entry, Journal
 from integrity.chain.node import Node
 from integrity.chain.transactions import Call, Estimate, Mined, check_outrun, outrun
@@ -41,7 +41,9 @@ class ChainWriter:
             except TransactionRefused as error:
                 check_outrun(error)
                 continue
-            return Estimate(gas, gas * self._node.gas_price(), self._node.balance(sender))
+            market = self._node.market()
+            price = expected(first_bid(market, self._max_fee), market)
+            return Estimate(gas, gas * price, self._node.balance(sender))
         raise outrun(sender)
 
     def send(self, signer: Signer, make_call: Callable[[], Call]) -> Mined:

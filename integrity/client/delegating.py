@@ -41,6 +41,7 @@ class Delegates:
     delegates: tuple[Delegate, ...]
     block: Block
     basis: str
+    finality: str
 
 
 def delegates(session: Session, chain_id: int, publisher: str) -> Delegates:
@@ -61,4 +62,4 @@ def delegates(session: Session, chain_id: int, publisher: str) -> Delegates:
         if expiry
     )
     how = basis(view.vouched, proven=view.is_proven)
-    return Delegates(publisher, controller, found, view.block, how)
+    return Delegates(publisher, controller, found, view.block, how, view.vouched.finality)

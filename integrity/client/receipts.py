@@ -24,6 +24,7 @@ from integrity.errors import (
     UsageError,
     WrongRelease,
 )
+from integrity.verifier.policy import ENDORSERS_LIMIT
 from integrity.verifier.proofs import read_header
 from integrity.verifier.receipt import RECEIPT_LIMIT, Receipt, check, decode, encode
 from integrity.verifier.record import Record, check_publisher
@@ -51,6 +52,8 @@ def receipt_of(
     head, release = head_slot(*names), release_slot(*names, record.version)
     manifest = manifest_slot(*names, record.sequence)
     asked = (*session.policy(record.chain_id, record.link).endorsers, *endorsers)
+    if len(set(asked)) > ENDORSERS_LIMIT:
+        raise UsageError(f"a receipt speaks of {ENDORSERS_LIMIT} endorsers at the most")
     endorsed = {one: endorsement_slot(one, record.manifest) for one in asked}
     _, proof = view.prove([head, release, manifest, *endorsed.values()])
     assert view.header is not None, "else nothing would be proven"
@@ -149,7 +152,8 @@ def _vouched(session: Session, receipt: Receipt, block: Block) -> Vouched:
                 evidence={"expected": session.checkpoint.hex(), "actual": block.hash.hex()},
             )
         return Vouched(CHECKPOINT)
-    if session.seen.has_block(receipt.chain_id, block.hash):
+    quorum = session.policy(receipt.chain_id, receipt.link).quorum
+    if session.seen.has_block(receipt.chain_id, block.hash, quorum):
         return Vouched(SEEN)
     if session.rpc:
         return session.vouch(receipt.link, block)

@@ -1,8 +1,8 @@
 """What this home has seen vouched for: how far each package was, which step 5 of the verifier holds a
 record against, and which blocks were a chain's, on which receipts can be checked later.
 
-Small files. Only what more than one node vouched for is kept: a single node that lies could else lock
-its reader out for good.
+Small files. Only what more than one node vouched for is kept, of a block that stays: a single node that
+lies, or a block that the chain drops, could else lock its reader out for good.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from pathlib import Path
 from integrity.disk.files import write_whole
 from integrity.errors import DiskError
 from integrity.verifier.record import Mark, Record
+from integrity.verifier.state import CHECKPOINT, QUORUM
+
+_ANY = 1 << 30
 
 
 class Seen:
@@ -33,7 +36,7 @@ class Seen:
         """The mark; None when there is none, or none that can be read."""
         path = self.path(chain_id, registry, publisher, package)
         try:
-            values = json.loads(path.read_bytes())
+            values = json.loads(path.read_text("utf-8"))
             numbers = [values[field.name] for field in fields(Mark)]
         except (OSError, ValueError, TypeError, KeyError):
             return None
@@ -45,9 +48,10 @@ class Seen:
         """Keep what a verified record showed, if it is further and well vouched for. Failing to is no
         error.
         """
-        if not record.is_proven or not record.vouched.is_strong:
+        vouched = record.vouched
+        if not (record.is_proven and vouched.is_strong and vouched.is_final):
             return
-        self._note_block(record.chain_id, record.block.hash)
+        self._note_block(record, str(len(vouched.nodes)) if vouched.how == QUORUM else vouched.how)
         names = (record.chain_id, record.registry, record.publisher, record.package)
         head = record.head
         now, before = Mark(head.count, head.updated_at, record.block.number), self.mark(*names)
@@ -56,15 +60,22 @@ class Seen:
         with contextlib.suppress(DiskError):
             write_whole(self.path(*names), json.dumps(asdict(now)).encode(), private=True)
 
-    def has_block(self, chain_id: int, block_hash: bytes) -> bool:
-        """Whether this block was vouched for as one of the chain."""
-        return self._block(chain_id, block_hash).exists()
+    def has_block(self, chain_id: int, block_hash: bytes, quorum: int) -> bool:
+        """Whether this block was vouched for as one of the chain that stays: by the person, or by so many
+        nodes.
+        """
+        try:
+            who = self._block(chain_id, block_hash).read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            return False
+        return who == CHECKPOINT or (who.isdecimal() and int(who) >= quorum)
 
-    def _note_block(self, chain_id: int, block_hash: bytes) -> None:
-        if self.has_block(chain_id, block_hash):
+    def _note_block(self, record: Record, who: str) -> None:
+        nodes = int(who) if who.isdecimal() else 0
+        if self.has_block(record.chain_id, record.block.hash, nodes or _ANY):
             return
         with contextlib.suppress(DiskError):
-            write_whole(self._block(chain_id, block_hash), b"", private=True)
+            write_whole(self._block(record.chain_id, record.block.hash), who.encode(), private=True)
 
     def _block(self, chain_id: int, block_hash: bytes) -> Path:
         return self._folder / "blocks" / f"{chain_id}-{block_hash.hex()}"

@@ -18,6 +18,7 @@ from integrity.errors import KeyRefused, RpcUnavailable, UsageError
 from integrity.home import Config, Home
 from integrity.keys.environment import environment_signer
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, KeyInfo, Keystore
+from integrity.net.hosts import place_of
 from integrity.trust import TrustStore
 from integrity.verifier.record import Registry
 
@@ -145,11 +146,13 @@ class Session:
         return policy if self.checkpoint is None else replace(policy, checkpoint=self.checkpoint)
 
     def _nodes(self, chain_id: int) -> list[RpcReader]:
-        """Those that may be asked, each once: one that is named twice has one vote."""
+        """Those that may be asked, each server once: one that is named twice has one vote."""
         from integrity.chain.reader import RpcReader  # with it comes an HTTP client
 
-        urls = dict.fromkeys(self.config.nodes(chain_id, self.rpc))
-        return [RpcReader(url) for url in urls]
+        places: dict[tuple[str, int | None], str] = {}
+        for url in self.config.nodes(chain_id, self.rpc):
+            places.setdefault(place_of(url), url)
+        return [RpcReader(url) for url in places.values()]
 
     def view(self, link: Link, finality: str | None = None) -> View:
         """The registry at the block that this home's policy says; ``finality`` is another one than the

@@ -6,6 +6,7 @@ equally far never mix in one verdict. Which block that is says :mod:`integrity.c
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,7 +14,13 @@ from typing import TypeVar
 from integrity.chain.profiles import profile_of
 from integrity.core.names import keccak256
 from integrity.core.registry import Block, StateProof
-from integrity.errors import IntegrityError, ProofInvalid, ProofUnavailable, RpcUnavailable
+from integrity.errors import (
+    IntegrityError,
+    NoQuorum,
+    ProofInvalid,
+    ProofUnavailable,
+    RpcUnavailable,
+)
 from integrity.ports import ChainReader, ReleasedEvent
 from integrity.verifier.proofs import read_header
 from integrity.verifier.record import Registry, check_code
@@ -32,7 +39,8 @@ class Sighting:
 
 class View:
     """The registry at one block. ``nodes`` are those that may be asked, in their order; what one cannot
-    prove, or proves wrongly, the next one is asked for. Without a header nothing is proven.
+    prove, or proves wrongly, the next one is asked for. Without a header nothing is proven, and so many nodes
+    have to say ``alike``.
     """
 
     def __init__(
@@ -44,6 +52,7 @@ class View:
         vouched: Vouched,
         *,
         unproven: bool,
+        alike: int = 1,
     ) -> None:
         self.block = seen.block
         self.header = seen.header
@@ -58,6 +67,7 @@ class View:
         if seen.header is not None:
             self._state = ProvenState(read_header(seen.header), registry.address)
         self._unproven = unproven
+        self._alike = alike
         self._account: tuple[bytes, ...] = ()
         self._known: dict[bytes, tuple[bytes, tuple[bytes, ...]]] = {}
 
@@ -119,9 +129,30 @@ class View:
     def _believed(self, slots: Sequence[bytes]) -> list[bytes]:
         """The same as a node says it, where the policy allows that."""
         address = self.registry.address
-        self.code_hash = keccak256(self._ask(lambda node: node.code(address, self.block)))
+        self.code_hash = keccak256(self._said(lambda node: node.code(address, self.block)))
         check_code(self.registry, self.chain_id, self.code_hash)
-        return self._ask(lambda node: node.words(address, slots, self.block))
+        return list(self._said(lambda node: tuple(node.words(address, slots, self.block))))
+
+    def _said(self, do: Callable[[ChainReader], _T]) -> _T:
+        """What as many nodes as vouched for the block say alike; without proofs it is worth no more."""
+        if self._alike == 1:
+            return self._ask(do)
+        votes: Counter[_T] = Counter()
+        causes: list[str] = []
+        for node in self._nodes:
+            try:
+                votes[do(node)] += 1
+            except IntegrityError as error:
+                causes += error.reasons
+        told, count = max(votes.items(), key=lambda pair: pair[1], default=(None, 0))
+        if told is None or count < self._alike:
+            raise NoQuorum(
+                f"{count} of {len(self._nodes)} nodes say the same of the registry, without proof, and "
+                f"{self._alike} have to",
+                causes=causes,
+                next="Name nodes with --rpc that prove their state.",
+            )
+        return told
 
     def _ask(self, do: Callable[[ChainReader], _T]) -> _T:
         """What the first node gives that can; it is the first from then on."""

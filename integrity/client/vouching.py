@@ -12,7 +12,7 @@ from integrity.errors import (
     HeaderUntrusted,
     IntegrityError,
     NoQuorum,
-    ProofUnavailable,
+    ProofInvalid,
     RpcAnswerInvalid,
     RpcUnavailable,
     StaleBlock,
@@ -38,10 +38,11 @@ def open_view(
     elif policy.quorum > 1:
         able, seen, vouched = _by_quorum(nodes, chain_id, policy)
     else:
-        able, seen = _first(nodes, chain_id, lambda node: _newest(node, policy))
-        vouched = Vouched(ONE_NODE, (able[0].name,), len(nodes))
+        able, seen = _first_look(nodes, chain_id, policy, lambda node: _newest(node, policy))
+        vouched = Vouched(ONE_NODE, (able[0].name,), len(nodes), finality=policy.reads_at)
     _check_age(seen.block, policy, now)
-    return View(able, registry, chain_id, seen, vouched, unproven=policy.unproven)
+    alike = policy.quorum if vouched.how == QUORUM else 1
+    return View(able, registry, chain_id, seen, vouched, unproven=policy.unproven, alike=alike)
 
 
 def newest_view(nodes: Sequence[ChainReader], registry: Registry, chain_id: int) -> View:
@@ -73,7 +74,7 @@ def vouch(nodes: Sequence[ChainReader], chain_id: int, block: Block, policy: Pol
             next="Compare that hash with one you believe, and name it with --checkpoint.",
         )
     how = ONE_NODE if policy.quorum == 1 else QUORUM
-    return Vouched(how, tuple(agree), len(nodes), dissent)
+    return Vouched(how, tuple(agree), len(nodes), dissent, policy.reads_at)
 
 
 # --- each policy's block -----------------------------------------------------------------------
@@ -82,7 +83,7 @@ def vouch(nodes: Sequence[ChainReader], chain_id: int, block: Block, policy: Pol
 def _at_checkpoint(
     nodes: Sequence[ChainReader], chain_id: int, checkpoint: bytes, policy: Policy
 ) -> tuple[list[ChainReader], Sighting, Vouched]:
-    able, seen = _first(nodes, chain_id, lambda node: _look(node, checkpoint, policy))
+    able, seen = _first_look(nodes, chain_id, policy, lambda _: checkpoint)
     if seen.block.hash != checkpoint:
         raise HeaderUntrusted(f"no node has the block of the checkpoint 0x{checkpoint.hex()}")
     return able, seen, Vouched(CHECKPOINT, (), len(nodes))
@@ -112,28 +113,25 @@ def _by_quorum(
             causes=causes,
             next="Find out which of them is right; nothing was believed.",
         )
-    able, seen = _first(agree, chain_id, lambda node: _look(node, best, policy))
+    able, seen = _first_look(agree, chain_id, policy, lambda _: best)
+    if seen.header is None:
+        able = agree  # all of whom have to say the same, as nobody proves anything
     if (seen.block.number, seen.block.hash) != (height, best):
         raise RpcAnswerInvalid(f"{able[0].name} gives the block 0x{best.hex()} another number")
     names = tuple(node.name for node in agree)
-    return able, seen, Vouched(QUORUM, names, len(nodes), dissent)
+    return able, seen, Vouched(QUORUM, names, len(nodes), dissent, policy.reads_at)
 
 
-def _newest(node: ChainReader, policy: Policy) -> Sighting:
-    """The block that the policy reads at, as one node has it."""
+def _newest(node: ChainReader, policy: Policy) -> str | bytes:
+    """By what a node knows the block that the policy reads at: its tag or its hash."""
     if policy.confirmations is not None:
         newest = node.block(LATEST).number
-        return _look(node, node.hash_at(max(0, newest - policy.confirmations)), policy)
-    return _look(node, policy.finality, policy)
+        return node.hash_at(max(0, newest - policy.confirmations))
+    return policy.finality
 
 
-def _look(node: ChainReader, block: str | bytes, policy: Policy) -> Sighting:
-    try:
-        header = node.header(block)
-    except ProofUnavailable:
-        if not policy.unproven:
-            raise
-        return Sighting(node.block(block), None)
+def _look(node: ChainReader, block: str | bytes) -> Sighting:
+    header = node.header(block)
     return Sighting(read_header(header).block, header)
 
 
@@ -155,14 +153,31 @@ def _first(
     nodes: Sequence[ChainReader], chain_id: int, do: Callable[[ChainReader], _T]
 ) -> tuple[list[ChainReader], _T]:
     """What the first node answers that serves the chain -> it and those after it, and the answer."""
-    failed: list[RpcUnavailable] = []
+    failed: list[IntegrityError] = []
     for at, node in enumerate(nodes):
         try:
             check_chain(chain_id, node.chain_id())
             return list(nodes[at:]), do(node)
-        except RpcUnavailable as error:
+        except (RpcUnavailable, ProofInvalid) as error:
             failed.append(error)
     raise worst(failed)
+
+
+def _first_look(
+    nodes: Sequence[ChainReader],
+    chain_id: int,
+    policy: Policy,
+    block: Callable[[ChainReader], str | bytes],
+) -> tuple[list[ChainReader], Sighting]:
+    """The block of the first node that can show its header; only if none can, and the policy allows that,
+    of the first that tells of it.
+    """
+    try:
+        return _first(nodes, chain_id, lambda node: _look(node, block(node)))
+    except RpcUnavailable:
+        if not policy.unproven:
+            raise
+    return _first(nodes, chain_id, lambda node: Sighting(node.block(block(node)), None))
 
 
 def _each(
@@ -183,7 +198,7 @@ def _heights(
 
     def height(node: ChainReader) -> int:
         check_chain(chain_id, node.chain_id())
-        return _newest(node, policy).block.number
+        return node.block(_newest(node, policy)).number
 
     return dict(_each(nodes, height, causes))
 

@@ -2,7 +2,8 @@
 
 Python's JSON reader recurses in C and leans on the interpreter's recursion limit, which any imported
 library may have raised for the whole process (one below eth_account does); then a few hundred KiB of
-brackets end the process. So untrusted text is measured before it is parsed.
+brackets end the process. So untrusted text is measured before it is parsed; and it is parsed as UTF-8, as
+the reader takes bytes for UTF-16 when they look like it, whose quotes and brackets stand elsewhere.
 """
 
 from __future__ import annotations

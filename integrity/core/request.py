@@ -124,7 +124,7 @@ def decode(data: bytes) -> Request:
     if is_nested_deeper(data, 1):
         raise FormatError("a request with something in its values")
     try:
-        value = json.loads(data)
+        value = json.loads(data.decode())
     except (ValueError, RecursionError) as error:
         raise FormatError("a request that is no JSON") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:

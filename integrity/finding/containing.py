@@ -81,7 +81,8 @@ def who(
 ) -> Known:
     """The releases that contain a file on this disk, or one of a digest (SHA-256, SHA-1, eD2k, TTH), over the
     manifests that this home holds or follows, each held against its record. Without ``sync`` no node and no
-    source is asked. Raises UsageError, SourceChanged or StoreError.
+    source is asked. Raises UsageError, SourceChanged, StoreError, or UnavailableError when it was nowhere
+    found and not everywhere could be looked.
     """
     asked = _asked(what)
     with open_index(session) as index:
@@ -94,6 +95,12 @@ def who(
         for chain_id in dict.fromkeys(one.held.chain_id for one in found):
             here = [one for one in found if one.held.chain_id == chain_id]
             releases += _on_chain(session, index, chain_id, here, warnings, report, sync=sync)
+    if not releases and warnings:
+        raise UnavailableError(
+            f"none of the {looked} manifests that could be looked through has it, and not all could be",
+            causes=warnings,
+            next="Name a source with --from, or see to what the causes say; --no-sync looks at what is here.",
+        )
     releases.sort(key=lambda one: (not one.match.trusted, one.match.record is None))
     return Known(asked.how, releases, looked, warnings)
 

@@ -47,6 +47,7 @@ class History:
     count: int
     block: Block
     basis: str
+    finality: str
 
 
 def history(session: Session, link: Link) -> History:
@@ -73,7 +74,13 @@ def history_at(session: Session, view: View, link: Link) -> History:
             f"but the state has {head.count} releases",
             next=f"Use an RPC that keeps all events, and delete {session.home.index}: it is made anew.",
         )
-    return History(entries, head.count, view.block, basis(view.vouched, proven=view.is_proven))
+    return History(
+        entries,
+        head.count,
+        view.block,
+        basis(view.vouched, proven=view.is_proven),
+        view.vouched.finality,
+    )
 
 
 def _entries(view: View, events: list[ReleasedEvent], latest: int) -> list[HistoryEntry]:
@@ -83,19 +90,16 @@ def _entries(view: View, events: list[ReleasedEvent], latest: int) -> list[Histo
         names = (event.publisher, event.package)
         slots += [release_slot(*names, event.version), manifest_slot(*names, event.sequence)]
     words = view.words(slots)
-    return [
-        _entry(view, event, words[2 * i], words[2 * i + 1], latest)
-        for i, event in enumerate(events)
-    ]
+    return [_entry(event, words[2 * i], words[2 * i + 1], latest) for i, event in enumerate(events)]
 
 
-def _entry(
-    view: View, event: ReleasedEvent, word: bytes, manifest: bytes, latest: int
-) -> HistoryEntry:
+def _entry(event: ReleasedEvent, word: bytes, manifest: bytes, latest: int) -> HistoryEntry:
     release = decode_release(word)
     if release.sequence != event.sequence or manifest != event.manifest:
         raise RpcAnswerInvalid(
-            f"the RPC {view.node.name} gives an event that the state contradicts"
+            f"the index has an event of {event.package}@{event.version} that the state contradicts: some "
+            "node gave it",
+            next="Delete index.db in the home (`integrity doctor` says where that is); it is made anew.",
         )
     revoked = None
     if release.revocation:

@@ -85,6 +85,13 @@ class Sync:
             return marks[
                 0
             ]  # the source is far behind: nothing can be said, and nothing is to be done
+        if len(there) < len(marks) and not self._is_ahead(marks[0]):
+            done.warnings.append(
+                f"the index was read up to block {marks[0].number}, of which {self.source.name} knows "
+                f"nothing; it is read anew from block {there[0].number}"
+            )
+            self.index.roll_back(self.scope, marks[0], there[0])
+            return self._common(to, done)
         if not there or self._stands(there[0], to):
             return marks[0] if marks else None
         # A chain's blocks are common up to somewhere, and none is after it.
@@ -105,6 +112,13 @@ class Sync:
             )
         self.index.roll_back(self.scope, marks[0], common)
         return self.index.mark(self.scope)
+
+    def _is_ahead(self, mark: Mark) -> bool:
+        """Whether the source has a mark's block as well, though it does not call it final yet."""
+        try:
+            return self.source.hash_at(mark.number) == mark.hash
+        except RpcAnswerInvalid:
+            return False
 
     def _stands(self, mark: Mark, to: Block) -> bool:
         found = to.hash if mark.number == to.number else self.source.hash_at(mark.number)

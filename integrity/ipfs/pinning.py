@@ -209,7 +209,7 @@ class PinningService:
         if len(answer.body) > ANSWER_LIMIT or is_nested_deeper(answer.body, _NESTING):
             return None
         try:
-            return json.loads(answer.body)
+            return json.loads(answer.body.decode())
         except ValueError:
             return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import urlsplit
 
 
 def is_loopback(host: str) -> bool:
@@ -13,6 +14,18 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def place_of(url: str) -> tuple[str, int | None]:
+    """(host, port) of a URL, the same for all spellings of one server; all names of this machine are one."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or url).rstrip("."), parts.port
+    except ValueError:
+        return url, None
+    if is_loopback(host):
+        host = "localhost"
+    return host, port or {"http": 80, "https": 443}.get(parts.scheme.lower())
 
 
 def is_public(address: str) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from integrity.chain.calls import registry_call
 from integrity.chain.journal import Journal
+from integrity.chain.transactions import Call
 from integrity.client.resolving import resolve
 from integrity.client.session import Session
 from integrity.core.links import Link
@@ -52,6 +53,10 @@ class Acted:
     gas_used: int | None = None
     fee: int | None = None
     final: bool = False
+
+
+class _Done(Exception):
+    """It stands already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +186,8 @@ class Actor:
     ) -> Acted:
         info = self.session.key(self.key)
         journal = Journal(self.session.home.journal)
+        registry = self.session.registry(self.chain_id, publisher).address
+        purpose = f"{purpose} {registry}"
         there, entry = stands(), journal.find(purpose)
         if there and entry is None:
             return Acted(self.chain_id, info.address, already=True)
@@ -191,9 +198,17 @@ class Actor:
             journal.remove(entry)  # it was done, and undone since
             mined = None
         if mined is None:
-            registry = self.session.registry(self.chain_id, publisher).address
             call = registry_call(registry, function, args, purpose)
-            mined = writer.send(signer, lambda: call)
+
+            def make_call() -> Call:
+                if stands():  # another try of this, or another machine's, was mined meanwhile
+                    raise _Done
+                return call
+
+            try:
+                mined = writer.send(signer, make_call)
+            except _Done:
+                return Acted(self.chain_id, info.address, already=True)
         if self.wait:
             mined = writer.wait_final(mined, signer, FINAL_SECONDS)
         return Acted(

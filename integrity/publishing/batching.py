@@ -216,12 +216,18 @@ class _Batch:
     @property
     def _purpose(self) -> str:
         """The same for the same releases, whichever of them stand."""
-        lines = (
+        named = (
             f"{link} {manifest.hex()}"
             for link, (manifest, _, _) in zip(self._links, self.contents, strict=True)
         )
-        digest = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+        lines = [*sorted(named), self._registry]
+        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
         return f"publish {len(self._links)} releases of {self._links[0].publisher} {digest}"
+
+    @property
+    def _registry(self) -> str:
+        first = self._links[0]
+        return self._session.registry(first.chain_id, first.publisher).address
 
     def entry(self) -> Entry | None:
         """The journal's, if an earlier run has signed this batch."""
@@ -278,8 +284,7 @@ class _Batch:
                 encode_call("publish", *names, manifest, content, counts[link.package], latest)
             )
             counts[link.package] += 1
-        registry = self._session.registry(self._links[0].chain_id, publisher).address
-        return registry_call(registry, "multicall", (calls,), self._purpose)
+        return registry_call(self._registry, "multicall", (calls,), self._purpose)
 
     def wait_final(self, results: Sequence[Published]) -> None:
         """Until all of them are final. Raises Unfinalized or ReleaseExists."""

@@ -109,7 +109,7 @@ class Recorder:
     ) -> Callable[[], Call]:
         """Makes the call that records the release, after as many others as there are then."""
         names = (self._link.publisher, self._link.package, self._version)
-        purpose = f"publish {_named(self._link, self._version, manifest)}"
+        purpose = f"publish {_named(self._link, self._version, manifest, self.registry)}"
 
         def make() -> Call:
             args = (*names, manifest, content, self.count(), make_latest)
@@ -145,7 +145,7 @@ class Recorder:
                 )
             time.sleep(_POLL_SECONDS)
         journal = Journal(self._session.home.journal)
-        named = _named(self._link, self._version, manifest)
+        named = _named(self._link, self._version, manifest, self.registry)
         for entry in journal.all():
             if entry.purpose in {f"publish {named}", f"submit {named}"}:
                 journal.remove(entry)
@@ -154,8 +154,9 @@ class Recorder:
 
 def submit_purpose(request: Request) -> str:
     """The purpose of the transaction that records a release which somebody else signed."""
-    return f"submit {_named(request.link, request.version, request.manifest)}"
+    return f"submit {_named(request.link, request.version, request.manifest, request.registry)}"
 
 
-def _named(link: Link, version: str, manifest: bytes) -> str:
-    return f"{link.chain_id} {link.publisher} {link.package} {version} {manifest.hex()}"
+def _named(link: Link, version: str, manifest: bytes, registry: str) -> str:
+    names = f"{link.chain_id} {link.publisher} {link.package} {version}"
+    return f"{names} {manifest.hex()} {registry}"

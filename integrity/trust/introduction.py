@@ -98,7 +98,7 @@ def parse_introduction(data: bytes, alias: str) -> list[TrustedPublisher]:
     if len(data) > LIMIT:
         raise FormatError(f"the site's {PATH} has more than {LIMIT} bytes")
     try:
-        value = None if is_nested_deeper(data, 16) else json.loads(data)
+        value = None if is_nested_deeper(data, 16) else json.loads(data.decode())
     except ValueError:
         value = None
     if not isinstance(value, dict) or value.get("format") != FORMAT:

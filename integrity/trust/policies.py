@@ -14,7 +14,7 @@ from typing import Any, TypeGuard
 from integrity.chain.profiles import seconds
 from integrity.core.registry import ENDORSEMENT_KINDS
 from integrity.errors import UsageError
-from integrity.verifier.policy import FINALIZED, LATEST, SAFE, Policy
+from integrity.verifier.policy import ENDORSERS_LIMIT, FINALIZED, LATEST, SAFE, Policy
 
 
 def refine(policy: Policy, table: object, what: str) -> Policy:
@@ -71,7 +71,9 @@ def _endorsements(value: object) -> Mapping[str, Any] | None:
 
 
 def _endorsers(value: object) -> Mapping[str, Any] | None:
-    return {"endorsers": tuple(value)} if _is_texts(value) else None
+    if not _is_texts(value) or len(value) > ENDORSERS_LIMIT:
+        return None
+    return {"endorsers": tuple(value)}
 
 
 def _kinds(value: object) -> Mapping[str, Any] | None:
@@ -96,7 +98,7 @@ _SETTINGS: dict[str, tuple[Callable[[object], Mapping[str, Any] | None], str]] =
     "max_age": (_max_age, 'a time such as "90 min", "2 h" or "1 d"'),
     "proofs": (_proofs, '"required" or "optional"'),
     "endorsements": (_endorsements, "a number of endorsers"),
-    "endorsers": (_endorsers, "a list of addresses and aliases"),
+    "endorsers": (_endorsers, f"a list of at most {ENDORSERS_LIMIT} addresses and aliases"),
     "endorsement_kinds": (_kinds, f"a list of {', '.join(ENDORSEMENT_KINDS.values())}"),
     "delegates": (_delegates, "a list of addresses and aliases"),
 }

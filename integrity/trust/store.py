@@ -160,12 +160,17 @@ class TrustStore:
         known = profile_of(chain_id)
         policy = Policy(max_age=known.max_age if known else None)
         policy = refine(policy, document.get("policy", {}), f"{self._path}: [policy]")
-        for alias, value in self._publishers(document).items():
-            entry = self._entry(alias, value)
-            if (entry.chain_id, entry.publisher) != (chain_id, publisher):
-                continue
-            what = f"{self._path}: [publishers.{alias}"
+        theirs = {
+            f"{self._path}: [publishers.{alias}": value
+            for alias, value in self._publishers(document).items()
+            if self._is_of(alias, value, chain_id, publisher)
+        }
+        for what, value in theirs.items():
             policy = refine(policy, value.get("policy", {}), f"{what}.policy]")
+        for (
+            what,
+            value,
+        ) in theirs.items():  # a package's is closer than whatever is said of its publisher
             packages = value.get("packages", {})
             if not isinstance(packages, dict):
                 raise UsageError(f"{what}.packages] is no table")
@@ -173,6 +178,10 @@ class TrustStore:
                 refined = refine(policy, table, f"{what}.packages.{name}]")
                 policy = refined if name == package else policy
         return self._with_addresses(policy, chain_id)
+
+    def _is_of(self, alias: str, value: object, chain_id: int, publisher: str | None) -> bool:
+        entry = self._entry(alias, value)
+        return (entry.chain_id, entry.publisher) == (chain_id, publisher)
 
     def _with_addresses(self, policy: Policy, chain_id: int) -> Policy:
         """The policy with the addresses of the accounts that it names by their aliases."""

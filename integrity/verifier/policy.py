@@ -8,6 +8,9 @@ from integrity.core.registry import ENDORSEMENT_KINDS
 
 FINALIZED, SAFE, LATEST = "finalized", "safe", "latest"
 
+ENDORSERS_LIMIT = 64
+"""Endorsers that one policy names, and that one receipt speaks of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -31,3 +34,10 @@ class Policy:
     endorsers: tuple[str, ...] = ()
     endorsement_kinds: tuple[int, ...] = tuple(ENDORSEMENT_KINDS)
     delegates: tuple[str, ...] | None = None
+
+    @property
+    def reads_at(self) -> str:
+        """Which block it reads at, in words."""
+        if self.confirmations is not None:
+            return f"{self.confirmations} confirmations"
+        return self.finality

@@ -25,7 +25,7 @@ from integrity.core.registry import (
     release_slot,
 )
 from integrity.errors import FormatError, LimitExceeded, NonCanonical, ProofInvalid
-from integrity.verifier.policy import Policy
+from integrity.verifier.policy import ENDORSERS_LIMIT, Policy
 from integrity.verifier.proofs import read_header
 from integrity.verifier.record import Record, RecordVerifier, Registry
 from integrity.verifier.state import ProvenState, Vouched
@@ -36,7 +36,6 @@ RECEIPT_LIMIT = 1 << 20
 """Bytes of a receipt: its four proofs have at most 65 nodes of 0.8 KB each, twice that in hex."""
 
 _NODES = 65
-_ENDORSERS = 64
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 _PROOFS = ("account", "head", "manifest", "release")
 _NAMES = ("package", "publisher", "registry", "version")
@@ -93,7 +92,7 @@ def decode(data: bytes) -> Receipt:
     if is_nested_deeper(data, 3):
         raise FormatError("a receipt with lists in its lists")
     try:
-        value = json.loads(data)
+        value = json.loads(data.decode())
     except ValueError as error:
         raise FormatError("a receipt that is no JSON") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
@@ -163,8 +162,10 @@ def check(
 
 
 def _endorsements(value: object) -> dict[str, tuple[bytes, ...]]:
-    if not isinstance(value, dict) or not 0 < len(value) <= _ENDORSERS:
-        raise FormatError(f"a receipt whose endorsements are no object of 1 to {_ENDORSERS} names")
+    if not isinstance(value, dict) or not 0 < len(value) <= ENDORSERS_LIMIT:
+        raise FormatError(
+            f"a receipt whose endorsements are no object of 1 to {ENDORSERS_LIMIT} names"
+        )
     return {parse_address(one): _nodes(nodes, "endorsements") for one, nodes in value.items()}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from integrity.core.registry import Block, StateProof
 from integrity.errors import ProofInvalid
+from integrity.verifier.policy import FINALIZED
 from integrity.verifier.proofs import BlockHeader, prove_account, prove_word
 from integrity.verifier.verdict import at_step
 
@@ -19,13 +20,20 @@ CHECKPOINT, QUORUM, SEEN, ONE_NODE = "checkpoint", "quorum", "seen before", "one
 class Vouched:
     """Why a block's hash is believed: a ``checkpoint`` that the person named, a ``quorum`` of ``nodes``
     that gave the same one of ``asked``, that this reader has ``seen`` one of these vouch for it before,
-    or the word of ``one rpc``. ``dissent`` are those that gave another, as (node, hash).
+    or the word of ``one rpc``. ``dissent`` are those that gave another, as (node, hash); ``finality`` says
+    what the nodes call the block, as ``finalized`` or ``12 confirmations``, where they were asked.
     """
 
     how: str
     nodes: tuple[str, ...] = ()
     asked: int = 1
     dissent: tuple[tuple[str, bytes], ...] = ()
+    finality: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the block is one that stays: what nodes call finalized, or the person's own checkpoint."""
+        return self.finality == FINALIZED or self.how == CHECKPOINT
 
     @property
     def who(self) -> str:

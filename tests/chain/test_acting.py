@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,9 @@ from integrity.errors import ReleaseNotFound, Revoked, TransactionRefused, Usage
 from integrity.keys.keystore import DEVELOPMENT_CHAIN
 from integrity.publishing.acting import Actor
 
-from .conftest import both
+from .conftest import MakeRpc, both
 from .ledger import journal
+from .lying_rpc import Call, Forward
 from .nodes import Node, reason_code
 
 pytestmark = both
@@ -212,3 +214,60 @@ def test_a_lost_answer_pays_once(
     with pytest.raises(Revoked):
         resolve(mine, link)
     assert node.nonce(address_of(mine)) == nonce + 1
+
+
+def test_receipts_that_come_late_are_waited_for_and_nothing_is_paid_twice(
+    node: Node, mine: Session, folder: Path, lying_rpc: MakeRpc
+) -> None:
+    """Of the machines behind one address, the one that knows receipts is behind the one that counts."""
+    link = release(node, mine, folder)
+    rpc = lying_rpc(node.url)
+    late = replace(mine, rpc=(rpc.url,))
+    asked: dict[str, int] = {}
+
+    def behind(call: Call, forward: Forward) -> dict[str, Any]:
+        if call["method"] == "eth_sendRawTransaction":
+            forward()
+            return {
+                "jsonrpc": "2.0",
+                "id": call["id"],
+                "error": {"code": -32000, "message": "nonce too low"},
+            }
+        if call["method"] == "eth_getTransactionReceipt":
+            sent = call["params"][0]
+            asked[sent] = asked.get(sent, 0) + 1
+            if asked[sent] < 4:
+                return {"jsonrpc": "2.0", "id": call["id"], "result": None}
+        return forward()
+
+    rpc.act = behind
+    before = node.nonce(address_of(mine))
+    done = actor(late).endorse(link, 1)
+    assert (done.already, node.nonce(address_of(mine))) == (False, before + 1)
+    assert len(asked) == 1
+
+
+def test_what_stands_by_then_is_not_sent_again(
+    node: Node, mine: Session, folder: Path, lying_rpc: MakeRpc
+) -> None:
+    """A transaction whose receipt never shows has done its work all the same."""
+    link = release(node, mine, folder)
+    rpc = lying_rpc(node.url)
+    late = replace(mine, rpc=(rpc.url,))
+
+    def blind(call: Call, forward: Forward) -> dict[str, Any]:
+        if call["method"] == "eth_sendRawTransaction":
+            forward()
+            return {
+                "jsonrpc": "2.0",
+                "id": call["id"],
+                "error": {"code": -32000, "message": "nonce too low"},
+            }
+        if call["method"] == "eth_getTransactionReceipt":
+            return {"jsonrpc": "2.0", "id": call["id"], "result": None}
+        return forward()
+
+    rpc.act = blind
+    before = node.nonce(address_of(mine))
+    assert actor(late).revoke(link, COMPROMISED).already
+    assert node.nonce(address_of(mine)) == before + 1

@@ -104,16 +104,18 @@ ANSWERS: list[tuple[str, Any, type[IntegrityError]]] = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "kind"), [a[1:] for a in ANSWERS], ids=[a[0] for a in ANSWERS])
+@pytest.mark.parametrize(
+    ("answer", "refusal"), [a[1:] for a in ANSWERS], ids=[a[0] for a in ANSWERS]
+)
 def test_a_signer_that_answers_nonsense_is_refused(
     anvil: Anvil, lent: tuple[Session, LyingRpc], folder: Path, answer: Any,
-    kind: type[IntegrityError],
+    refusal: type[IntegrityError],
 ) -> None:  # fmt: skip
     session, rpc = lent
     rpc.act = lambda call, _: {"jsonrpc": "2.0", "id": call["id"], "result": answer}
-    with pytest.raises(kind):
+    with pytest.raises(refusal):
         send(session, folder)
-    with pytest.raises(kind):
+    with pytest.raises(refusal):
         request(session, Draft(folder, "tool", "1.0.0"))
     assert journal(session) == []
 

@@ -387,6 +387,62 @@ def test_threat_11_a_node_that_is_named_twice_has_one_vote(
         resolve(session, releases.first.link)
 
 
+def test_threat_11_a_node_that_is_spelled_in_two_ways_has_one_vote(
+    releases: Releases, reader: Session, three: list[LyingRpc]
+) -> None:
+    url = three[0].url
+    policy(reader, "[policy]\nquorum = 2\n")
+    for other in (
+        url + "/",
+        url.replace("127.0.0.1", "localhost"),
+        url.upper().replace("HTTP", "http"),
+    ):
+        with pytest.raises(NoQuorum, match="1 of 1 nodes"):
+            resolve(replace(reader, rpc=(url, other)), releases.first.link)
+
+
+def test_threat_11_unproven_words_need_as_many_votes_as_the_block(
+    releases: Releases, reader: Session, three: list[LyingRpc]
+) -> None:
+    """A node that shows no header, and makes up the words, is asked by nobody where others prove theirs."""
+    policy(reader, '[policy]\nquorum = 2\nproofs = "optional"\n')
+    session = replace(reader, rpc=tuple(node.url for node in three))
+
+    def no_header(call: Call, forward: Forward) -> dict[str, Any]:
+        answer = forward()
+        if call["method"].startswith("eth_getBlockBy"):
+            answer["result"].pop("logsBloom")
+        return answer
+
+    def forged(call: Call, forward: Forward) -> dict[str, Any]:
+        answer = no_header(call, forward)
+        if call["method"] == "eth_getStorageAt" and int(answer["result"], 16) >> 200:
+            answer["result"] = "0x" + "ab" * 32
+        return answer
+
+    three[0].act = forged
+    record = resolve(session, releases.first.link)
+    assert (record.manifest, record.is_proven) == (releases.first.manifest, True)
+    # Where nobody can prove anything, one liar among three is outvoted, and two have no majority to show.
+    three[1].act = three[2].act = no_header
+    record = resolve(session, releases.first.link)
+    assert record.manifest == releases.first.manifest
+    assert record.basis == "3 of 3 rpcs, unproven"
+    policy(reader, '[policy]\nquorum = 3\nproofs = "optional"\n')
+    with pytest.raises(NoQuorum, match="2 of 3 nodes say the same"):
+        resolve(session, releases.first.link)
+
+
+def test_a_header_that_is_none_is_passed_over_for_the_next_nodes(
+    releases: Releases, reader: Session, three: list[LyingRpc]
+) -> None:
+    three[0].act = of_method(
+        "eth_getBlockByNumber", lambda _, block: block | {"timestamp": hex(1 << 60)}
+    )
+    session = replace(reader, rpc=(three[0].url, three[1].url))
+    assert resolve(session, releases.first.link).manifest == releases.first.manifest
+
+
 def test_threat_5_one_node_that_is_far_behind_holds_a_quorum_of_others_not_back(
     releases: Releases, reader: Session, three: list[LyingRpc]
 ) -> None:
@@ -433,6 +489,25 @@ def test_threat_4_a_single_node_leaves_no_mark(
     record = resolve(session, releases.first.link)
     link = releases.first.link
     assert session.seen.mark(link.chain_id, record.registry, link.publisher, link.package) is None
+
+
+def test_threat_4_a_block_that_may_be_dropped_leaves_no_mark_and_vouches_for_no_receipt(
+    releases: Releases, reader: Session, three: list[LyingRpc]
+) -> None:
+    link = releases.first.link
+    session = asking(reader, three, 2)
+    policy(session, '[policy]\nquorum = 2\nfinality = "latest"\n')
+    record = resolve(session, link)
+    assert record.vouched.finality == "latest"
+    names = (link.chain_id, record.registry, link.publisher, link.package)
+    assert session.seen.mark(*names) is None
+    assert not session.seen.has_block(link.chain_id, record.block.hash, 1)
+    policy(session, "[policy]\nquorum = 2\n")
+    record = resolve(session, link)
+    assert session.seen.mark(*names) is not None
+    agreed = len(record.vouched.nodes)
+    assert session.seen.has_block(link.chain_id, record.block.hash, agreed)
+    assert not session.seen.has_block(link.chain_id, record.block.hash, agreed + 1)
 
 
 def test_a_policy_that_is_not_understood_is_no_policy(

@@ -84,7 +84,7 @@ def seen(value: object, path: str = "") -> Iterator[tuple[str, object]]:
         for key, item in value.items():
             name = f"{path}.{key}" if path else key
             yield name, item
-            if key != "evidence":  # a flat map, whose keys depend on what it is of
+            if key not in {"evidence", "typed_data"}:  # maps whose keys depend on what they are of
                 yield from seen(item, name)
     elif isinstance(value, list):
         for item in value:

@@ -67,6 +67,7 @@ def test_people_are_told_of_a_batch(publisher: User, listed: Path) -> None:
         "", "[release]", 'release = "a"', "[[release]]", GOOD + "\nother = 1", "[[release", GOOD + GOOD,
         GOOD.replace('"b"', '""'), GOOD.replace('"b"', "7"), GOOD.replace('"MIT"', "7"),
         GOOD.replace("tool", "Not A Name"), GOOD.replace("false", '"no"'), GOOD.replace('"b"', '"nowhere"'),
+        GOOD.replace('"b"', '"b\\u0000"'),
     ],
 )  # fmt: skip
 def test_what_is_no_batch_is_refused(publisher: User, listed: Path, text: str) -> None:

@@ -203,9 +203,8 @@ def test_who_of_a_package_that_is_followed(release: Release, acquainted: User) -
     file = release.folder / "program"
     assert acquainted.ok("who", file, "--json").json()["manifests"] == 0
     set_config(acquainted.own_home, {"follow": ["acme/tool"]})
-    waiting = acquainted.ok("who", file, "--json").json()
-    assert waiting["releases"] == []
-    assert "1 manifests of integrity:31337:" in waiting["warnings"][0]
+    waiting = acquainted.run("who", file, "--json").error("UnavailableError", 3)
+    assert "1 manifests of integrity:31337:" in waiting["causes"][0]
     known = acquainted.ok("who", file, "--from", release.url, "--json").json()
     check(known, FIELDS["integrity who"])
     assert (known["warnings"], known["manifests"]) == ([], 1)
@@ -276,3 +275,14 @@ def test_a_log_tells_revocations_endorsements_and_changes(anvil: Anvil, user: Us
     (one,) = user.ok("search", "tool@2", "--json").json()["results"]
     assert (one["verdict"], one["problem"]["name"]) == ("failed", "Revoked")
     assert "FAILED: tool@2.0 of " in user.ok("search", "tool@2").text
+
+
+def test_who_could_not_look_everywhere_says_so(release: Release, user: User) -> None:
+    user.own_home.config_file.parent.mkdir(parents=True, exist_ok=True)
+    package = release.link.partition("@")[0]
+    user.own_home.config_file.write_text(f'follow = ["{package}"]\n')
+    dead = user.run("who", "ab" * 32, "--json", INTEGRITY_RPC="http://127.0.0.1:1")
+    assert any(
+        "could not be followed" in why for why in dead.error("UnavailableError", 3)["causes"]
+    )
+    assert user.ok("who", "ab" * 32, "--no-sync", "--json").json()["releases"] == []

@@ -73,6 +73,7 @@ def test_a_policy_names_who_may_publish(release: Release, reader: User) -> None:
         ("endorsements = 1", "endorsers"),
         ('endorsements = 1\nendorsers = ["nobody"]', "nobody"),
         ('endorsers = ["0x12"]', "0x12"),
+        (f"endorsers = {[f'0x{n:040x}' for n in range(65)]}", "at most 64"),
         ('endorsement_kinds = ["blessed"]', "blessed"),
         ('delegates = "auditor"', "delegates"),
     ],

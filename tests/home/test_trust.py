@@ -177,3 +177,17 @@ def test_threat_42_an_address_with_a_wrong_checksum_is_refused_in_links_too(home
             Session(home).link(text)
         assert wrong in caught.value.message, "the whole address is shown"
     assert Session(home).link(f"integrity:1:{ALICE.lower()}/tool").publisher == ALICE
+
+
+def test_a_packages_policy_is_closer_than_any_aliases(home: Home, trust: TrustStore) -> None:
+    home.trust_file.parent.mkdir(parents=True, exist_ok=True)
+    who = f'chain = 1\npublisher = "{ALICE}"\n'
+    home.trust_file.write_text(
+        f"[publishers.acme]\n{who}[publishers.acme.packages.tool]\nquorum = 3\ndelegates = []\n"
+        f'[publishers.bcme]\n{who}[publishers.bcme.policy]\nquorum = 1\ndelegates = ["{ALICE}"]\n'
+    )
+    assert (trust.policy(1, ALICE, "tool").quorum, trust.policy(1, ALICE, "tool").delegates) == (
+        3,
+        (),
+    )
+    assert trust.policy(1, ALICE, "other").quorum == 1

@@ -25,7 +25,7 @@ from integrity.index.database import Index
 from integrity.index.reading import releases
 from tests.chain.anvils import Anvil, with_registry
 from tests.chain.conftest import MakeAnvil, MakeRpc
-from tests.chain.lying_rpc import Call, Forward, HangUp, LyingRpc, Reply, plain
+from tests.chain.lying_rpc import Call, Forward, HangUp, LyingRpc, Reply, of_method, plain
 
 from .chains import contents
 
@@ -555,3 +555,49 @@ def test_every_answer_is_limited(chain: Anvil, lying_rpc: MakeRpc, tmp_path: Pat
     view = chain_view(home(tmp_path / "h", chain.url), CHAIN)
     with pytest.raises(RpcUnavailable):
         list(RpcReader(rpc.url).events(load_artifact().address, 0, view.block))
+
+
+def test_a_height_that_a_node_made_up_blinds_nobody_for_good(
+    chain: Anvil, lying_rpc: MakeRpc, tmp_path: Path
+) -> None:
+    rpc = lying_rpc(chain.url)
+    high = hex(1 << 38)
+
+    def act(call: Call, forward: Forward) -> dict[str, Any]:
+        told = ""
+        if call["method"] == "eth_getBlockByNumber":
+            asked = call["params"][0]
+            if asked == "finalized":
+                told = high
+            elif asked.startswith("0x") and int(asked, 16) > chain.height():
+                told, call["params"][0] = asked, "latest"
+        if (
+            call["method"] == "eth_getLogs"
+            and int(call["params"][0]["toBlock"], 16) > chain.height()
+        ):
+            call["params"][0]["toBlock"] = hex(chain.height())
+            if int(call["params"][0]["fromBlock"], 16) > chain.height():
+                return {"jsonrpc": "2.0", "id": call["id"], "result": []}
+        answer = forward()
+        if told:
+            answer["result"] |= {"number": told, "hash": "0x" + told[2:].zfill(64)}
+        return answer
+
+    rpc.act = act
+    liar = home(tmp_path / "h", rpc.url, '[policy]\nproofs = "optional"\n')
+    search(liar, ["tool"], limit=5)
+    release(chain, "tool-fresh")
+    chain.mine(3)
+    found = search(home(tmp_path / "h", chain.url), ["tool-fresh"], limit=5)
+    assert [match.link.package for match in found.matches] == ["tool-fresh"]
+    assert any("knows nothing" in told for told in found.warnings)
+    assert found.mark.number < 1000
+
+
+def test_a_block_number_that_no_chain_has_is_invalid(
+    chain: Anvil, lying_rpc: MakeRpc, tmp_path: Path
+) -> None:
+    rpc = lying_rpc(chain.url)
+    rpc.act = of_method("eth_getBlockByNumber", lambda _, block: block | {"number": hex(1 << 63)})
+    with pytest.raises(UnavailableError):
+        search(home(tmp_path / "h", rpc.url), ["tool"])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from integrity.core.names import keccak256
 from integrity.core.registry import endorsement_slot, head_slot, manifest_slot, release_slot
+from integrity.core.request import decode as decode_request
 from integrity.errors import (
     FormatError,
     IntegrityError,
@@ -25,6 +26,7 @@ from integrity.errors import (
     ReleaseNotFound,
     Revoked,
 )
+from integrity.trust.introduction import parse_introduction
 from integrity.verifier.policy import Policy
 from integrity.verifier.receipt import RECEIPT_LIMIT, Receipt, check, decode, encode
 from integrity.verifier.record import Registry
@@ -181,6 +183,18 @@ def test_a_key_that_is_missing_or_too_many_is_malformed(key: str) -> None:
 def test_any_bytes_are_no_receipt(data: bytes) -> None:
     with pytest.raises(FormatError):
         decode(data)
+
+
+@pytest.mark.parametrize("coding", ["utf-16-be", "utf-16-le", "utf-16", "utf-32"])
+def test_threat_16_brackets_in_another_coding_are_not_read(coding: str) -> None:
+    """In UTF-16 a letter may hold the byte of a quote, and hide the brackets after it."""
+    deep = ('{"a\u2200":' + "[" * 100_000).encode(coding)
+    with pytest.raises(FormatError):
+        decode(deep)
+    with pytest.raises(FormatError):
+        parse_introduction(deep[: 60 << 10], "example.org")
+    with pytest.raises(FormatError):
+        decode_request(deep[:4000])
 
 
 def test_everything_that_a_receipt_holds_is_in_the_file() -> None:

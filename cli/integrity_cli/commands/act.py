@@ -262,7 +262,7 @@ def list_delegates(
         output.say(f"  {one.address}  {one.package or 'any package'}  {until} {_date(one.expiry)}")
     if not found.delegates:
         output.note("no delegates")
-    output.say(f"as of {as_of(found.block, chain_id, found.basis)}")
+    output.say(f"as of {as_of(found.block, chain_id, found.basis, found.finality)}")
 
 
 def _date(seconds: int) -> str:

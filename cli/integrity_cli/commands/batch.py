@@ -117,8 +117,12 @@ def _draft(file: Path, number: int, entry: Any) -> Draft:
         if not isinstance(item, kind):
             raise _broken(file, f"{where} whose {name} is no {kind.__name__}")
     meta = entry.get("meta", {})
-    if not entry["path"] or not all(isinstance(text, str) for text in meta.values()):
-        raise _broken(file, f"{where} with an empty path, or a meta that is no text")
+    if (
+        not entry["path"]
+        or "\0" in entry["path"]
+        or not all(isinstance(text, str) for text in meta.values())
+    ):
+        raise _broken(file, f"{where} with a path that is none, or a meta that is no text")
     return Draft(
         file.parent / entry["path"], entry["package"], entry["version"], meta,
         entry.get("latest", True), entry.get("follow_symlinks", False), entry.get("also", True),

@@ -163,7 +163,7 @@ def who(
     progress: Shown = Form.AUTO,
     as_json: Json = False,
 ) -> None:
-    """Say which releases contain a file, and who vouches for them.
+    """Say which releases have a file, and who vouches for them.
 
     Over the manifests that this home keeps, and those of the packages under `follow` in config.toml, which
     --from says where to fetch. A file named like a digest is ./NAME.

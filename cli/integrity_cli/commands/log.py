@@ -110,4 +110,5 @@ def _tell(link: Link, found: Chronicle) -> None:
                 output.say(f"       made the latest in block {row.block}")
         for line in endorsement_lines(found.endorsements[entry.manifest]):
             output.say(f"       {line}")
-    output.say(f"as of {as_of(found.history.block, link.chain_id, found.history.basis)}")
+    history = found.history
+    output.say(f"as of {as_of(history.block, link.chain_id, history.basis, history.finality)}")
