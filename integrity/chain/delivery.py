@@ -32,6 +32,9 @@ _LAG_SECONDS = 12.0
 _RAISES = 8
 """How often for that reason: 2.6 times the first bid; then something else must be wrong with it."""
 
+_RAISES_IN_ALL = 24
+"""Whatever a node says that the chain asks."""
+
 
 class Pace:
     """Sleeps, longer from time to time, until ``seconds`` have passed."""
@@ -173,7 +176,7 @@ class Delivery:
         if self._is_contested:
             return False
         if base_fee is not None and self._cap() < base_fee:
-            return True
+            return len(self.entry.replaced) < _RAISES_IN_ALL
         if self._signed_at is None or len(self.entry.replaced) >= _RAISES:
             return False
         passed = number - self._signed_at

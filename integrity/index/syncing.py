@@ -81,19 +81,17 @@ class Sync:
         """
         marks = self.index.marks(self.scope)
         there = [mark for mark in marks if mark.number <= to.number]
-        if marks and not there:
-            return marks[
-                0
-            ]  # the source is far behind: nothing can be said, and nothing is to be done
-        if len(there) < len(marks) and not self._is_ahead(marks[0]):
+        if not there:  # the source is far behind, if there is anything: nothing can be said then
+            return marks[0] if marks else None
+        if self._stands(there[0], to):
+            if len(there) == len(marks) or self._is_ahead(marks[0]):
+                return marks[0]
             done.warnings.append(
                 f"the index was read up to block {marks[0].number}, of which {self.source.name} knows "
                 f"nothing; it is read anew from block {there[0].number}"
             )
             self.index.roll_back(self.scope, marks[0], there[0])
-            return self._common(to, done)
-        if not there or self._stands(there[0], to):
-            return marks[0] if marks else None
+            return self.index.mark(self.scope)
         # A chain's blocks are common up to somewhere, and none is after it.
         low, high = 1, len(there)
         while low < high:

@@ -33,7 +33,7 @@ def failing(call: Call, error: dict[str, Any]) -> dict[str, Any]:
     [
         *itertools.product(
             (
-                "eth_estimateGas", "eth_gasPrice", "eth_getTransactionCount",
+                "eth_estimateGas", "eth_maxPriorityFeePerGas", "eth_getTransactionCount",
                 "eth_getTransactionReceipt",
             ),
             (LIMITED, INTERNAL),

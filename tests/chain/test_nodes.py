@@ -52,9 +52,8 @@ def test_a_proof_of_authority_chain_can_be_published_on(
 
 WRITES = [
     "eth_estimateGas",
-    "eth_gasPrice",
-    "eth_getTransactionCount",
     "eth_maxPriorityFeePerGas",
+    "eth_getTransactionCount",
     "eth_getBlockByNumber",
     "eth_chainId",
     "eth_getTransactionReceipt",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.chain.conftest import both
+from tests.chain.lying_rpc import LyingRpc
 from tests.chain.nodes import Node
 
 from .conftest import Release
@@ -123,9 +124,10 @@ def test_what_a_quorum_vouched_for_is_known_again_without_a_network(
     node = reader.environment["INTEGRITY_RPC"]
     reader.own_home.trust_file.parent.mkdir(parents=True, exist_ok=True)
     reader.own_home.trust_file.write_text("[policy]\nquorum = 2\n")
-    reader.environment["INTEGRITY_RPC"] = f"{node} {node}/"
     known = ("--publisher", release.address)
-    reader.ok("get", release.link, "--from", release.url, *known, "-o", "out")
+    with LyingRpc(node) as another:
+        reader.environment["INTEGRITY_RPC"] = f"{node} {another.url}"
+        reader.ok("get", release.link, "--from", release.url, *known, "-o", "out")
     reader.environment["INTEGRITY_RPC"] = NOWHERE
     done = reader.ok("receipt", "check", "out.receipt", *known, "--json").json()
     assert done["basis"] == "seen before, proven"
