@@ -54,10 +54,10 @@ kubo:  ## a Kubo (IPFS) daemon at build/ipfs: the one on PATH, else npm's, else 
 	@$(PYTHON) tools/kubo/get.py
 
 geth:  ## a geth (Ethereum) node at build/geth: the one on PATH, else built by Go
-	@$(PYTHON) tools/geth/get.py
+	@$(PYTHON) tools/ethereum/get.py geth
 
 clef:  ## go-ethereum's signer at build/clef, built by Go
-	@$(PYTHON) tools/clef/get.py
+	@$(PYTHON) tools/ethereum/get.py clef
 
 live-deps: kubo geth tools/live/node_modules/.done tools/safe/node_modules/.done  ## other people's programs that the tests talk to
 

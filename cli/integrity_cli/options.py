@@ -51,6 +51,10 @@ Publisher = Annotated[
         "--publisher", metavar="0x…", help="Whom you believe, for this call only: an address."
     ),
 ]
+InNameOf = Annotated[
+    str | None,
+    typer.Option("--publisher", metavar="0x…", help="Who publishes, if not the key itself."),
+]
 Checkpoint = Annotated[
     str | None,
     typer.Option(
@@ -116,6 +120,15 @@ IpfsApi = Annotated[
         metavar="API",
         help="The Kubo daemon's API, as http://127.0.0.1:5001. Also INTEGRITY_IPFS_API; else that of "
         "IPFS_PATH.",
+    ),
+]
+Ipfs = Annotated[bool, typer.Option("--ipfs", help="Put it into a Kubo daemon and pin it, too.")]
+Pin = Annotated[
+    list[str],
+    typer.Option(
+        "--pin",
+        metavar="SERVICE",
+        help="Have a pinning service of config.toml keep it, too; may be repeated.",
     ),
 ]
 Host = Annotated[str, typer.Option(help="The address to listen on.")]

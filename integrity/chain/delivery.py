@@ -13,6 +13,7 @@ from integrity.chain.journal import Entry, Journal
 from integrity.chain.node import Node
 from integrity.chain.refusals import nonce_taken, replacing, sent_before
 from integrity.chain.transactions import Mined, Receipt, dropped
+from integrity.core.registry import Block
 from integrity.core.transactions import read_signed
 from integrity.errors import KeyRefused, Locked, RpcUnavailable, TransactionRefused, Unfinalized
 from integrity.ports import Signer
@@ -213,9 +214,7 @@ class Delivery:
             return None  # a reorganisation came in between
         return Mined(
             bytes.fromhex(receipt.transaction[2:]),
-            receipt.block_number,
-            receipt.block_hash,
-            block_time,
+            Block(receipt.block_number, receipt.block_hash, block_time),
             receipt.gas_used,
             receipt.gas_used * receipt.gas_price,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from integrity.chain.refusals import SEQUENCE_CONFLICT
+from integrity.core.registry import Block
 from integrity.errors import TransactionRefused
 
 
@@ -30,12 +31,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Mined:
-    """A transaction in a block; ``hash`` and ``block_hash`` are 32 bytes, ``fee`` is in wei."""
+    """A transaction in a block; ``hash`` is 32 bytes, ``fee`` is in wei."""
 
     hash: bytes
-    block_number: int
-    block_hash: bytes
-    block_time: int
+    block: Block
     gas_used: int
     fee: int
 

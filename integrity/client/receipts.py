@@ -20,11 +20,10 @@ from integrity.errors import (
     FormatError,
     HeaderUntrusted,
     IntegrityError,
-    ManifestMismatch,
     UsageError,
     WrongRelease,
 )
-from integrity.verifier.policy import ENDORSERS_LIMIT
+from integrity.verifier.policy import ENDORSERS_LIMIT, Policy
 from integrity.verifier.proofs import read_header
 from integrity.verifier.receipt import RECEIPT_LIMIT, Receipt, check, decode, encode
 from integrity.verifier.record import Record, check_publisher
@@ -115,20 +114,11 @@ def check_receipt(session: Session, data: bytes, link: Link | None = None) -> Re
         check_same(receipt, link)
     meant = link or receipt.link
     check_publisher(meant, session.named_publisher, session.trusts(meant))
-    block = read_header(receipt.header).block
     policy = session.policy(receipt.chain_id, receipt.link)
     registry = session.registry(receipt.chain_id, receipt.publisher)
     since = session.trust.compromised_since(receipt.chain_id, receipt.publisher)
-    record = check(receipt, registry, _vouched(session, receipt, block), policy, since)
-    if link is not None and link.pin not in {None, record.manifest}:
-        raise ManifestMismatch(
-            "the link pins another manifest than the one that the receipt proves",
-            evidence={
-                "expected": str(link.pin and link.pin.hex()),
-                "actual": record.manifest.hex(),
-            },
-        )
-    return record
+    vouched = _vouched(session, receipt, read_header(receipt.header).block, policy)
+    return check(receipt, registry, vouched, policy, since, meant.pin)
 
 
 def check_same(receipt: Receipt, link: Link) -> None:
@@ -142,7 +132,7 @@ def check_same(receipt: Receipt, link: Link) -> None:
         )
 
 
-def _vouched(session: Session, receipt: Receipt, block: Block) -> Vouched:
+def _vouched(session: Session, receipt: Receipt, block: Block, policy: Policy) -> Vouched:
     if session.checkpoint is not None:
         if session.checkpoint != block.hash:
             raise HeaderUntrusted(
@@ -152,8 +142,7 @@ def _vouched(session: Session, receipt: Receipt, block: Block) -> Vouched:
                 evidence={"expected": session.checkpoint.hex(), "actual": block.hash.hex()},
             )
         return Vouched(CHECKPOINT)
-    quorum = session.policy(receipt.chain_id, receipt.link).quorum
-    if session.seen.has_block(receipt.chain_id, block.hash, quorum):
+    if session.seen.has_block(receipt.chain_id, block.hash, policy.quorum):
         return Vouched(SEEN)
     if session.rpc:
         return session.vouch(receipt.link, block)

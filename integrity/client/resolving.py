@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from integrity.client.session import Session
 from integrity.client.viewing import View
 from integrity.core.links import Link
@@ -159,7 +161,7 @@ def read_record(
     endorsements: dict[str, bytes] = {}
     if sequence:
         (manifest,) = view.words([manifest_slot(*names, sequence)])
-        endorsements = _endorsements(session, view, link, manifest)
+        endorsements = _endorsements(view, verifier.policy.endorsers, manifest)
     verifier.step3_account(view.code_hash, proven=view.is_proven)
     record = verifier.step4_record(version, head, release, manifest, endorsements)
     mark = session.seen.mark(link.chain_id, record.registry, *names)
@@ -169,9 +171,8 @@ def read_record(
     return record
 
 
-def _endorsements(session: Session, view: View, link: Link, manifest: bytes) -> dict[str, bytes]:
-    """The word of each endorser whom the policy names."""
-    endorsers = session.policy(link.chain_id, link).endorsers
+def _endorsements(view: View, endorsers: Sequence[str], manifest: bytes) -> dict[str, bytes]:
+    """The word of each endorser."""
     if not endorsers:
         return {}
     words = view.words([endorsement_slot(one, manifest) for one in endorsers])

@@ -19,7 +19,7 @@ from integrity.home import Config, Home
 from integrity.keys.environment import environment_signer
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, KeyInfo, Keystore
 from integrity.net.hosts import place_of
-from integrity.trust import TrustStore
+from integrity.trust import Trust, TrustStore
 from integrity.verifier.record import Registry
 
 if TYPE_CHECKING:
@@ -78,8 +78,13 @@ class Session:
         return Keystore(self.home.keys)
 
     @property
-    def trust(self) -> TrustStore:
+    def trust_store(self) -> TrustStore:
         return TrustStore(self.home)
+
+    @property
+    def trust(self) -> Trust:
+        """What trust.toml says now. Raises UsageError."""
+        return self.trust_store.read()
 
     @property
     def remembered(self) -> Remembered:
@@ -114,19 +119,23 @@ class Session:
 
     def trusts(self, link: Link) -> bool:
         """Whether this home trusts the link's publisher: one of its own keys, or an entry."""
+        return bool(self.trust.entries_of(link.chain_id, link.publisher)) or (
+            link.publisher in self.own_addresses()
+        )
+
+    def own_addresses(self) -> set[str]:
+        """Those that this home can sign for. Raises UsageError when its settings are broken."""
         own = self.keystore.addresses()
         own |= {signer.address for signer in self.config.signers.values()}
         with suppress(KeyRefused):  # whoever only reads needs none
             signer = environment_signer()
             own |= {signer.address} if signer is not None else set()
-        return (
-            link.publisher in own or self.trust.alias_of(link.chain_id, link.publisher) is not None
-        )
+        return own
 
     def reader(self, chain_id: int) -> RpcReader:
         """The first node of the chain that answers at all; RpcUnavailable keeps why each did not."""
         causes: list[str] = []
-        for reader in self._nodes(chain_id):
+        for reader in self.nodes(chain_id):
             try:
                 reader.chain_id()
             except RpcUnavailable as error:
@@ -145,8 +154,8 @@ class Session:
             policy = self.trust.policy(chain_id, link.publisher, link.package)
         return policy if self.checkpoint is None else replace(policy, checkpoint=self.checkpoint)
 
-    def _nodes(self, chain_id: int) -> list[RpcReader]:
-        """Those that may be asked, each server once: one that is named twice has one vote."""
+    def nodes(self, chain_id: int) -> list[RpcReader]:
+        """Those that may be asked, each server once: one that is named twice has one vote. Raises NoRpc."""
         from integrity.chain.reader import RpcReader  # with it comes an HTTP client
 
         places: dict[tuple[str, int | None], str] = {}
@@ -163,7 +172,7 @@ class Session:
         policy = self.policy(link.chain_id, link)
         if finality is not None:
             policy = replace(policy, finality=finality, confirmations=None)
-        nodes = self._nodes(link.chain_id)
+        nodes = self.nodes(link.chain_id)
         try:
             registry = self.registry(link.chain_id, link.publisher)
             return open_view(nodes, registry, link.chain_id, policy, time.time())
@@ -178,7 +187,7 @@ class Session:
 
         try:
             registry = self.registry(chain_id, publisher)
-            return newest_view(self._nodes(chain_id), registry, chain_id)
+            return newest_view(self.nodes(chain_id), registry, chain_id)
         except RpcUnavailable as error:
             raise _started(error, chain_id) from None
 
@@ -187,7 +196,7 @@ class Session:
         from integrity.client.vouching import vouch
 
         return vouch(
-            self._nodes(link.chain_id), link.chain_id, block, self.policy(link.chain_id, link)
+            self.nodes(link.chain_id), link.chain_id, block, self.policy(link.chain_id, link)
         )
 
     def pinning_service(self, name: str) -> PinningService:

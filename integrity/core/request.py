@@ -6,30 +6,25 @@ one contract, one sequence and until a deadline; ``publishWithSignature`` checks
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
 from typing import Any
 
+from integrity.core.documents import Document
 from integrity.core.links import CHAIN_ID_LIMIT, Link
 from integrity.core.names import check_package, check_version, keccak256, parse_address
-from integrity.core.nesting import is_nested_deeper
-from integrity.errors import FormatError, LimitExceeded, NonCanonical
-
-FORMAT = "integrity-request/1"
+from integrity.errors import FormatError
 
 REQUEST_LIMIT = 1 << 16
 """Bytes of a request: a contract account's signature has 65 bytes for each owner, and more for some."""
 
 _COUNT_LIMIT = (1 << 48) - 1
 _TIME_LIMIT = (1 << 53) - 1
-_HEX = re.compile(r"(?:[0-9a-f]{2})*")
 _ADDRESSES = ("publisher", "registry", "signer")
 _DIGESTS = ("content", "manifest")
-_KEYS = frozenset((
-    *_ADDRESSES, *_DIGESTS, "chain", "count", "deadline", "format", "latest", "package", "signature",
-    "version",
-))  # fmt: skip
+_KEYS = (
+    *_ADDRESSES, *_DIGESTS, "chain", "count", "deadline", "latest", "package", "signature", "version",
+)  # fmt: skip
+_DOCUMENT = Document("request", "integrity-request/1", frozenset(_KEYS), REQUEST_LIMIT, nesting=1)
 
 _DOMAIN = {"name": "ContentRegistry", "version": "1"}
 _DOMAIN_FIELDS = (
@@ -109,43 +104,35 @@ def encode(request: Request) -> bytes:
     value |= {name: getattr(request, name).hex() for name in (*_DIGESTS, "signature")}
     value |= {
         "chain": request.chain_id, "count": request.count, "deadline": request.deadline,
-        "format": FORMAT, "latest": request.make_latest, "package": request.package,
-        "version": request.version,
+        "latest": request.make_latest, "package": request.package, "version": request.version,
     }  # fmt: skip
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    return _DOCUMENT.write(value)
 
 
 def decode(data: bytes) -> Request:
     """Read a request; nothing is said of its signature by that. Raises FormatError, NonCanonical,
     LimitExceeded or AddressMalformed.
     """
-    if len(data) > REQUEST_LIMIT:
-        raise LimitExceeded(f"a request of more than {REQUEST_LIMIT} bytes")
-    if is_nested_deeper(data, 1):
-        raise FormatError("a request with something in its values")
-    try:
-        value = json.loads(data.decode())
-    except (ValueError, RecursionError) as error:
-        raise FormatError("a request that is no JSON") from error
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
-        raise FormatError(f"not a request of the format {FORMAT}")
-    if set(value) != _KEYS:
-        odd = min(set(value) ^ _KEYS)
-        raise FormatError(f"a request {'with' if odd in value else 'without'} {odd[:40]!r}")
+    value = _DOCUMENT.read(data)
+    texts = {
+        name: _DOCUMENT.text(value[name], name) for name in (*_ADDRESSES, "package", "version")
+    }
+    numbers = {
+        name: _DOCUMENT.number(value[name], name, limit, first)
+        for name, limit, first in (
+            ("chain", CHAIN_ID_LIMIT, 1), ("count", _COUNT_LIMIT, 0), ("deadline", _TIME_LIMIT, 0),
+        )
+    }  # fmt: skip
     if not isinstance(value["latest"], bool):
         raise FormatError("a request whose latest is neither true nor false")
-    publisher, registry, signer = (parse_address(_text(value, name)) for name in _ADDRESSES)
+    publisher, registry, signer = (parse_address(texts[name]) for name in _ADDRESSES)
+    manifest, content = (_DOCUMENT.hex(value[name], name, 32) for name in ("manifest", "content"))
     request = Request(
-        _number(value, "chain", CHAIN_ID_LIMIT), registry, publisher,
-        check_package(_text(value, "package")), check_version(_text(value, "version")),
-        _bytes(value, "manifest", 32), _bytes(value, "content", 32),
-        _number(value, "count", _COUNT_LIMIT), value["latest"], signer,
-        _number(value, "deadline", _TIME_LIMIT), _bytes(value, "signature"),
+        numbers["chain"], registry, publisher, check_package(texts["package"]),
+        check_version(texts["version"]), manifest, content, numbers["count"], value["latest"], signer,
+        numbers["deadline"], _DOCUMENT.hex(value["signature"], "signature"),
     )  # fmt: skip
-    if not request.chain_id:
-        raise FormatError("a request whose chain is no chain id")
-    if encode(request) != data:
-        raise NonCanonical("a request that is not written in its canonical form")
+    _DOCUMENT.check_canonical(data, encode(request))
     return request
 
 
@@ -167,24 +154,3 @@ def _word(kind: str, value: object) -> bytes:
         return value.to_bytes(32, "big")
     text = str(value)
     return bytes(12) + bytes.fromhex(text[2:]) if kind == "address" else keccak256(text.encode())
-
-
-def _text(value: dict[str, Any], name: str) -> str:
-    text = value[name]
-    if not isinstance(text, str):
-        raise FormatError(f"a request whose {name} is no text")
-    return text
-
-
-def _number(value: dict[str, Any], name: str, limit: int) -> int:
-    number = value[name]
-    if type(number) is not int or not 0 <= number <= limit:
-        raise FormatError(f"a request whose {name} is no number from 0 to {limit}")
-    return number
-
-
-def _bytes(value: dict[str, Any], name: str, size: int | None = None) -> bytes:
-    text = _text(value, name)
-    if _HEX.fullmatch(text) is None or size not in {None, len(text) // 2}:
-        raise FormatError(f"a request whose {name} is no hex in lower case, or not of its length")
-    return bytes.fromhex(text)

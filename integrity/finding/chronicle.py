@@ -34,11 +34,10 @@ def chronicle(session: Session, link: Link, report: Report | None = None) -> Chr
     view = session.view(link)
     with open_index(session) as index:
         warnings = bring_up(session, index, view, link, report)
-    found = history_at(session, view, link)
-    names = (bytes.fromhex(link.publisher[2:]), link.package, view.block.number)
-    revoked = {entry.sequence: entry.revoked for entry in found.releases}
-    versions = {entry.sequence: entry.version for entry in found.releases}
-    with open_index(session) as index:
+        found = history_at(session, index, view, link)
+        names = (bytes.fromhex(link.publisher[2:]), link.package, view.block.number)
+        revoked = {entry.sequence: entry.revoked for entry in found.releases}
+        versions = {entry.sequence: entry.version for entry in found.releases}
         scope = scope_of_view(view)
         texts = {
             row.sequence: row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from integrity.client.resolving import head_of, no_release
 from integrity.client.session import Session
@@ -11,15 +12,19 @@ from integrity.core.links import Link
 from integrity.core.registry import (
     REVOCATION_REASONS,
     Block,
+    Head,
     decode_release,
     manifest_slot,
     release_slot,
 )
 from integrity.errors import RpcAnswerInvalid
-from integrity.finding.indexing import released_events
+from integrity.finding.indexing import bring_up, open_index, released_events
 from integrity.ports import ReleasedEvent
 from integrity.verifier.record import check_publisher
 from integrity.verifier.state import basis
+
+if TYPE_CHECKING:
+    from integrity.index.database import Index
 
 _EVENTS_AT_ONCE = 64
 
@@ -56,15 +61,17 @@ def history(session: Session, link: Link) -> History:
     Raises RpcAnswerInvalid when events and state do not tell the same story.
     """
     check_publisher(link, session.named_publisher, session.trusts(link))
-    return history_at(session, session.view(link), link)
+    view = session.view(link)
+    _head(session, view, link)
+    with open_index(session) as index:
+        bring_up(session, index, view, link)
+        return history_at(session, index, view, link)
 
 
-def history_at(session: Session, view: View, link: Link) -> History:
-    """The same at the block of a view; found in this home's index, which is brought up to it."""
-    head = head_of(view, link)
-    if head.count == 0:
-        raise no_release(session, view, link)
-    events = released_events(session, view, link)
+def history_at(session: Session, index: Index, view: View, link: Link) -> History:
+    """The same at the block of a view, to which this home's index was brought up."""
+    head = _head(session, view, link)
+    events = released_events(index, view, link)
     entries: list[HistoryEntry] = []
     for start in range(0, len(events), _EVENTS_AT_ONCE):
         entries += _entries(view, events[start : start + _EVENTS_AT_ONCE], head.latest)
@@ -81,6 +88,14 @@ def history_at(session: Session, view: View, link: Link) -> History:
         basis(view.vouched, proven=view.is_proven),
         view.vouched.finality,
     )
+
+
+def _head(session: Session, view: View, link: Link) -> Head:
+    """Raises ReleaseNotFound, RecordUnproven or Unfinalized when the package has no release."""
+    head = head_of(view, link)
+    if head.count == 0:
+        raise no_release(session, view, link)
+    return head
 
 
 def _entries(view: View, events: list[ReleasedEvent], latest: int) -> list[HistoryEntry]:

@@ -52,10 +52,8 @@ def searched_chain(session: Session) -> int:
     """The chain to search: as for publishing, else the only one that this home knows of."""
     try:
         return session.chosen_chain()
-    except (
-        UsageError,
-        UnavailableError,
-    ):  # none is named, and the node does not say which it serves
+    except (UsageError, UnavailableError):
+        # None is named, and the node does not say which it serves.
         known = set(session.config.rpc) | {entry.chain_id for entry in session.trust.all()}
         named = session.chain_id is not None or os.environ.get("INTEGRITY_CHAIN")
         if named or len(known) != 1:
@@ -76,7 +74,6 @@ def bring_up(
     The nodes are asked in their order until one gives all. Raises RpcUnavailable, with why each of them did
     not, or StoreError; what was read is kept.
     """
-    from integrity.chain.reader import RpcReader
     from integrity.index.syncing import Sync
 
     chain_id = view.chain_id
@@ -84,8 +81,7 @@ def bring_up(
     final = policy.finality == FINALIZED and policy.confirmations is None
     first = session.config.first_block.get(chain_id, 0)
     failed: list[RpcUnavailable] = []
-    for url in dict.fromkeys(session.config.nodes(chain_id, session.rpc)):
-        reader = RpcReader(url)
+    for reader in session.nodes(chain_id):
         try:
             if reader.hash_at(view.block.number) != view.block.hash:
                 raise RpcUnavailable(f"{reader.name} has another block {view.block.number}")
@@ -95,22 +91,18 @@ def bring_up(
             failed.append(error)
     if len(failed) == 1:
         raise failed[0]
-    causes = [cause for error in failed for cause in error.causes or [error.message]]
+    causes = [cause for error in failed for cause in error.reasons]
     raise RpcUnavailable(f"no node gives the events of chain {chain_id}", causes=causes)
 
 
-def released_events(session: Session, view: View, link: Link) -> list[ReleasedEvent]:
+def released_events(index: Index, view: View, link: Link) -> list[ReleasedEvent]:
     """The Released events of a link's package up to the view's block, in the order of their sequence, out
-    of the index, which is brought up to that block first: hints.
+    of the index, which goes up to that block: hints. Raises StoreError.
     """
     from integrity.index.reading import releases
 
-    with open_index(session) as index:
-        bring_up(session, index, view, link)
-        scope = scope_of_view(view)
-        rows = releases(
-            index, scope, bytes.fromhex(link.publisher[2:]), link.package, view.block.number
-        )
+    publisher = bytes.fromhex(link.publisher[2:])
+    rows = releases(index, scope_of_view(view), publisher, link.package, view.block.number)
     return [
         ReleasedEvent(
             link.publisher, link.package, row.version, row.sequence, row.manifest,

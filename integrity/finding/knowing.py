@@ -16,10 +16,10 @@ class Acquaintance:
 
     @classmethod
     def of(cls, session: Session, chain_id: int) -> Acquaintance:
-        """Read from the trust store and the keystore. Raises UsageError when one is broken."""
+        """Read from the trust store, the keystore and the settings. Raises UsageError when one is broken."""
         entries = [entry for entry in session.trust.all() if entry.chain_id == chain_id]
         aliases = {entry.publisher: entry.alias for entry in reversed(entries)}
-        return cls(aliases, frozenset(session.keystore.addresses()))
+        return cls(aliases, frozenset(session.own_addresses()))
 
     def knows(self, address: str) -> bool:
         """Whether it is trusted or one's own."""

@@ -105,7 +105,7 @@ def search(
         raise UnavailableError(
             f"nothing was found up to block {mark.number} of chain {chain_id}, and what came after it "
             "could not be read",
-            causes=problem.causes or [problem.message], next=problem.next,
+            causes=problem.reasons, next=problem.next,
         )  # fmt: skip
     matches = [_match(hit, chain_id, known) for hit in hits.hits]
     if view is not None:

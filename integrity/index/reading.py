@@ -62,36 +62,24 @@ def releases(
     index: Index, scope: Scope, publisher: bytes, package: str, to: int
 ) -> list[ReleaseRow]:
     """The releases of a package up to a block, in the order of their sequence. Raises StoreError."""
-    rows = _rows(
-        index, scope, publisher, package, to,
-        f"SELECT version, sequence, manifest, block, {_HASH}, sent FROM release "  # noqa: S608
-        f"WHERE package = {_PACKAGE} AND block <= :to ORDER BY sequence",
-    )  # fmt: skip
-    return [ReleaseRow(*row) for row in rows]
+    query = _of_package("release", "version, sequence, manifest", "sequence")
+    return [ReleaseRow(*row) for row in _rows(index, scope, publisher, package, to, query)]
 
 
 def latest_changes(
     index: Index, scope: Scope, publisher: bytes, package: str, to: int
 ) -> list[LatestRow]:
     """The changes of a package's latest release up to a block, oldest first. Raises StoreError."""
-    rows = _rows(
-        index, scope, publisher, package, to,
-        f"SELECT version, sequence, block, {_HASH}, sent FROM latest "  # noqa: S608
-        f"WHERE package = {_PACKAGE} AND block <= :to ORDER BY block, position",
-    )  # fmt: skip
-    return [LatestRow(*row) for row in rows]
+    query = _of_package("latest", "version, sequence", "block, position")
+    return [LatestRow(*row) for row in _rows(index, scope, publisher, package, to, query)]
 
 
 def revocations(
     index: Index, scope: Scope, publisher: bytes, package: str, to: int
 ) -> list[RevocationRow]:
     """The revocations of a package's releases up to a block. Raises StoreError."""
-    rows = _rows(
-        index, scope, publisher, package, to,
-        f"SELECT sequence, reason, text, block, {_HASH}, sent FROM revocation "  # noqa: S608
-        f"WHERE package = {_PACKAGE} AND block <= :to ORDER BY sequence, block, position",
-    )  # fmt: skip
-    return [RevocationRow(*row) for row in rows]
+    query = _of_package("revocation", "sequence, reason, text", "sequence, block, position")
+    return [RevocationRow(*row) for row in _rows(index, scope, publisher, package, to, query)]
 
 
 def endorsements(
@@ -122,6 +110,13 @@ def endorsements(
             which = query.format(which="AND endorser = :endorser", limit="")
             rows += db.execute(which, values | {"endorser": one}).fetchall()
     return [EndorsementRow(*row) for row in dict.fromkeys(rows)]
+
+
+def _of_package(table: str, columns: str, order: str) -> str:
+    return (
+        f"SELECT {columns}, block, {_HASH}, sent FROM {table} "  # noqa: S608 - words of this file
+        f"WHERE package = {_PACKAGE} AND block <= :to ORDER BY {order}"
+    )
 
 
 def _rows(

@@ -212,7 +212,6 @@ class Actor:
         if self.wait:
             mined = writer.wait_final(mined, signer, FINAL_SECONDS)
         return Acted(
-            self.chain_id, info.address, there, mined.hash,
-            Block(mined.block_number, mined.block_hash, mined.block_time), mined.gas_used, mined.fee,
+            self.chain_id, info.address, there, mined.hash, mined.block, mined.gas_used, mined.fee,
             self.wait,
         )  # fmt: skip

@@ -44,18 +44,24 @@ from integrity.publishing.preparing import (
     settling,
 )
 from integrity.publishing.recording import Standing
-from integrity.publishing.writing import FINAL_SECONDS, import_writer, open_writer
+from integrity.publishing.writing import (
+    FINAL_SECONDS,
+    check_funds,
+    import_writer,
+    open_writer,
+)
 from integrity.verifier.policy import FINALIZED
 
 if TYPE_CHECKING:
     from integrity.chain.journal import Entry
-    from integrity.chain.transactions import Call, Estimate, Mined
+    from integrity.chain.transactions import Call, Mined
     from integrity.chain.writer import ChainWriter
 
 BATCH_LIMIT = 150
 """Releases: a transaction may use 16,777,216 gas (EIP-7825), and a first release takes about 80,000."""
 
 _POLL_SECONDS = 0.25
+_RELEASES_OF = " releases of "
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +131,7 @@ def publish_many(
         if missing:
             cost = writer.estimate(batch.make_call, info.address)
             done = replace(done, gas_used=cost.gas, fee=cost.fee)
-            _check_funds(cost, info.address, results[0].warnings, dry_run=dry_run)
+            check_funds(cost, info.address, results[0].warnings, dry_run=dry_run)
         if dry_run:
             return batch.told(replace(done, final=False), before, None)
         with settling(all_keepers, results[0].warnings), ExitStack() as held:
@@ -134,7 +140,7 @@ def publish_many(
                 held.enter_context(one.held_fast())
             mined = _land(writer, signer, batch, results, serves, wait=wait)
         done = replace(
-            done, transaction=mined.hash if mined else None, block=_block(mined),
+            done, transaction=mined.hash if mined else None, block=mined.block if mined else None,
             gas_used=mined.gas_used if mined else None, fee=mined.fee if mined else None,
             already=done.already or mined is None,
         )  # fmt: skip
@@ -188,21 +194,6 @@ def _land(
     return None
 
 
-def _check_funds(cost: Estimate, sender: str, warnings: list[str], *, dry_run: bool) -> None:
-    """Raises TransactionRefused when the key has less than it costs; a warning in a dry run."""
-    if cost.balance < cost.fee:
-        from integrity.chain.refusals import no_funds  # imports eth_abi
-
-        error = no_funds(sender)
-        if not dry_run:
-            raise error
-        warnings.append(error.message)
-
-
-def _block(mined: Mined | None) -> Block | None:
-    return Block(mined.block_number, mined.block_hash, mined.block_time) if mined else None
-
-
 class _Batch:
     """What the registry has of some releases of one publisher, and the call that records the rest.
     ``contents`` are each one's manifest and content, 32 bytes each, and whether it becomes the latest.
@@ -222,7 +213,7 @@ class _Batch:
         )
         lines = [*sorted(named), self._registry]
         digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-        return f"publish {len(self._links)} releases of {self._links[0].publisher} {digest}"
+        return f"publish {len(self._links)}{_RELEASES_OF}{self._links[0].publisher} {digest}"
 
     @property
     def _registry(self) -> str:
@@ -315,11 +306,16 @@ class _Batch:
                 result, sequence=known.sequence if known else None, final=done.final,
                 already=old is not None, dry_run=done.dry_run,
                 transaction=mined.hash if mined is not None and old is None else None,
-                block=_block(mined) if old is None else None,
+                block=mined.block if mined is not None and old is None else None,
             )
             for result, known, old in zip(done.releases, now, before, strict=True)
         )  # fmt: skip
         return replace(done, releases=releases)
+
+
+def is_batch(purpose: str) -> bool:
+    """Whether a transaction of this purpose is a batch's."""
+    return _RELEASES_OF in purpose
 
 
 def _check_names(links: Sequence[Link]) -> None:

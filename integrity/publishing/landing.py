@@ -79,7 +79,7 @@ def landed(recorder: Recorder, result: _Result, mined: Mined, *, final: bool) ->
         result,
         sequence=standing.sequence if standing else None,
         transaction=mined.hash,
-        block=Block(mined.block_number, mined.block_hash, mined.block_time),
+        block=mined.block,
         final=final,
     )
 

@@ -23,11 +23,12 @@ from integrity.publishing.preparing import (
     settling,
 )
 from integrity.publishing.recording import Recorder
+from integrity.publishing.writing import check_funds
 
 if TYPE_CHECKING:
     from integrity.chain.transactions import Call
 
-__all__ = ["Published", "publish", "with_cost"]
+__all__ = ["Published", "publish"]
 
 
 def publish(
@@ -74,7 +75,7 @@ def publish(
         standing = recorder.standing()
         if standing is None:
             try:
-                result = with_cost(recorder, signer.address, result, make_call, dry_run=dry_run)
+                result = _with_cost(recorder, signer.address, result, make_call, dry_run=dry_run)
             except ReleaseExists:
                 # Another process, or another machine, was faster by a moment.
                 standing = recorder.standing()
@@ -99,7 +100,7 @@ def publish(
         return preparation.ship(result) if sidecar else result
 
 
-def with_cost(
+def _with_cost(
     recorder: Recorder, sender: str, result: Published, make_call: Callable[[], Call], *,
     dry_run: bool,
 ) -> Published:  # fmt: skip
@@ -107,11 +108,5 @@ def with_cost(
     is a dry run.
     """
     cost = recorder.estimate(make_call, sender)
-    if cost.balance < cost.fee:
-        from integrity.chain.refusals import no_funds  # imports eth_abi
-
-        error = no_funds(sender)
-        if not dry_run:
-            raise error
-        result.warnings.append(error.message)
+    check_funds(cost, sender, result.warnings, dry_run=dry_run)
     return replace(result, gas_used=cost.gas, fee=cost.fee)

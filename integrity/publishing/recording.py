@@ -157,6 +157,11 @@ def submit_purpose(request: Request) -> str:
     return f"submit {_named(request.link, request.version, request.manifest, request.registry)}"
 
 
+def is_for(purpose: str, package: str, version: str) -> bool:
+    """Whether a transaction of this purpose records such a release."""
+    return purpose.split()[3:5] == [package, version]
+
+
 def _named(link: Link, version: str, manifest: bytes, registry: str) -> str:
     names = f"{link.chain_id} {link.publisher} {link.package} {version}"
     return f"{names} {manifest.hex()} {registry}"

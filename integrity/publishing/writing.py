@@ -8,6 +8,7 @@ from integrity.chain.journal import Journal
 from integrity.client.session import Session
 
 if TYPE_CHECKING:
+    from integrity.chain.transactions import Estimate
     from integrity.chain.writer import ChainWriter
 
 FINAL_SECONDS = 3600.0
@@ -29,3 +30,14 @@ def import_writer() -> type[ChainWriter]:
     from integrity.chain.writer import ChainWriter  # imports web3, a second
 
     return ChainWriter
+
+
+def check_funds(cost: Estimate, sender: str, warnings: list[str], *, dry_run: bool) -> None:
+    """Raises TransactionRefused when the sender has less than it costs; a warning in a dry run."""
+    if cost.balance < cost.fee:
+        from integrity.chain.refusals import no_funds  # imports eth_abi
+
+        error = no_funds(sender)
+        if not dry_run:
+            raise error
+        warnings.append(error.message)

@@ -1,5 +1,6 @@
 """Whom this home believes, and how much they and the chain have to show for it."""
 
-from integrity.trust.store import TrustedPublisher, TrustStore
+from integrity.trust.reading import Trust, TrustedPublisher
+from integrity.trust.store import TrustStore
 
-__all__ = ["TrustStore", "TrustedPublisher"]
+__all__ = ["Trust", "TrustStore", "TrustedPublisher"]

@@ -19,7 +19,7 @@ from integrity.errors import FormatError, SourcesUnavailable, UsageError
 from integrity.net.answers import ask, reason_of
 from integrity.net.hosts import is_loopback
 from integrity.net.pool import pool_manager
-from integrity.trust.store import TrustedPublisher
+from integrity.trust.reading import TrustedPublisher
 
 FORMAT = "integrity-publishers/1"
 PATH = "/.well-known/integrity.json"

@@ -7,15 +7,13 @@ the release was not revoked then; that this block is the chain's, somebody has t
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from integrity.core.documents import Document
 from integrity.core.links import CHAIN_ID_LIMIT, Link
 from integrity.core.names import check_package, check_version, keccak256, parse_address
-from integrity.core.nesting import is_nested_deeper
 from integrity.core.registry import (
     StateProof,
     decode_release,
@@ -24,22 +22,22 @@ from integrity.core.registry import (
     manifest_slot,
     release_slot,
 )
-from integrity.errors import FormatError, LimitExceeded, NonCanonical, ProofInvalid
+from integrity.errors import FormatError, ProofInvalid
 from integrity.verifier.policy import ENDORSERS_LIMIT, Policy
 from integrity.verifier.proofs import read_header
 from integrity.verifier.record import Record, RecordVerifier, Registry
 from integrity.verifier.state import ProvenState, Vouched
 
-FORMAT = "integrity-receipt/1"
-
 RECEIPT_LIMIT = 1 << 20
 """Bytes of a receipt: its four proofs have at most 65 nodes of 0.8 KB each, twice that in hex."""
 
 _NODES = 65
-_HEX = re.compile(r"(?:[0-9a-f]{2})*")
 _PROOFS = ("account", "head", "manifest", "release")
 _NAMES = ("package", "publisher", "registry", "version")
-_KEYS = frozenset(("chain", "format", "header", *_PROOFS, *_NAMES))
+_DOCUMENT = Document(
+    "receipt", "integrity-receipt/1", frozenset(("chain", "header", *_PROOFS, *_NAMES)), RECEIPT_LIMIT,
+    nesting=3, optional=frozenset(("endorsements",)),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,43 +77,28 @@ def encode(receipt: Receipt) -> bytes:
         value["endorsements"] = {
             one: [node.hex() for node in nodes] for one, nodes in receipt.endorsements.items()
         }
-    value |= {"chain": receipt.chain_id, "format": FORMAT, "header": receipt.header.hex()}
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    value |= {"chain": receipt.chain_id, "header": receipt.header.hex()}
+    return _DOCUMENT.write(value)
 
 
 def decode(data: bytes) -> Receipt:
     """Read a receipt; nothing of it is proven by that. Raises FormatError, NonCanonical, LimitExceeded
     or AddressMalformed.
     """
-    if len(data) > RECEIPT_LIMIT:
-        raise LimitExceeded(f"a receipt of more than {RECEIPT_LIMIT} bytes")
-    if is_nested_deeper(data, 3):
-        raise FormatError("a receipt with lists in its lists")
-    try:
-        value = json.loads(data.decode())
-    except ValueError as error:
-        raise FormatError("a receipt that is no JSON") from error
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
-        raise FormatError(f"not a receipt of the format {FORMAT}")
-    if set(value) - {"endorsements"} != _KEYS:
-        odd = min((set(value) - {"endorsements"}) ^ _KEYS)
-        raise FormatError(f"a receipt {'with' if odd in value else 'without'} {odd[:40]!r}")
-    chain = value["chain"]
-    if type(chain) is not int or not 0 < chain <= CHAIN_ID_LIMIT:
-        raise FormatError("a receipt whose chain is no chain id")
-    names = {name: _text(value[name], name) for name in _NAMES}
+    value = _DOCUMENT.read(data)
+    chain = _DOCUMENT.number(value["chain"], "chain", CHAIN_ID_LIMIT, 1)
+    names = {name: _DOCUMENT.text(value[name], name) for name in _NAMES}
     check_package(names["package"])
     check_version(names["version"])
     for name in ("publisher", "registry"):
         names[name] = parse_address(names[name])
     receipt = Receipt(
         chain, names["registry"], names["publisher"], names["package"], names["version"],
-        _bytes(value["header"], "header"),
+        _DOCUMENT.hex(value["header"], "header"),
         endorsements=_endorsements(value["endorsements"]) if "endorsements" in value else {},
         **{name: _nodes(value[name], name) for name in _PROOFS},
     )  # fmt: skip
-    if encode(receipt) != data:
-        raise NonCanonical("a receipt that is not written in its canonical form")
+    _DOCUMENT.check_canonical(data, encode(receipt))
     return receipt
 
 
@@ -125,13 +108,15 @@ def check(
     vouched: Vouched,
     policy: Policy = Policy(),  # noqa: B008 - it never changes
     compromised_since: int | None = None,
+    pin: bytes | None = None,
 ) -> Record:
-    """Steps 2 to 5 of the verifier; ``vouched`` is who vouches for its block. What was seen later is not
-    held against it: a receipt says of which block it is. Of the policy counts what it asks of a release.
-    Raises RegistryMismatch, ProofInvalid, ReleaseNotFound, Revoked, DelegateRefused, NotEndorsed,
-    RecordUnproven when it does not say of an endorser, or PublisherCompromised.
+    """Steps 2 to 5 of the verifier; ``vouched`` is who vouches for its block, ``pin`` the digest that the
+    manifest is to have, if one was named. What was seen later is not held against it: a receipt says of
+    which block it is. Of the policy counts what it asks of a release.
+    Raises RegistryMismatch, ProofInvalid, ReleaseNotFound, Revoked, ManifestMismatch, DelegateRefused,
+    NotEndorsed, RecordUnproven when it does not say of an endorser, or PublisherCompromised.
     """
-    link = receipt.link
+    link = replace(receipt.link, pin=pin)
     header = read_header(receipt.header)
     verifier = RecordVerifier(link, registry, policy)
     verifier.step1_publisher(link.publisher, False)
@@ -169,20 +154,7 @@ def _endorsements(value: object) -> dict[str, tuple[bytes, ...]]:
     return {parse_address(one): _nodes(nodes, "endorsements") for one, nodes in value.items()}
 
 
-def _text(value: object, name: str) -> str:
-    if not isinstance(value, str):
-        raise FormatError(f"a receipt whose {name} is no text")
-    return value
-
-
-def _bytes(value: object, name: str) -> bytes:
-    text = _text(value, name)
-    if _HEX.fullmatch(text) is None:
-        raise FormatError(f"a receipt whose {name} is no hex in lower case")
-    return bytes.fromhex(text)
-
-
 def _nodes(value: object, name: str) -> tuple[bytes, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) > _NODES:
         raise FormatError(f"a receipt whose {name} is no list of at most {_NODES} nodes")
-    return tuple(_bytes(node, name) for node in value)
+    return tuple(_DOCUMENT.hex(node, name) for node in value)

@@ -115,7 +115,7 @@ class RecordVerifier:
     ) -> None:
         self._link = link
         self._registry = registry
-        self._policy = policy
+        self.policy = policy
         self._steps = [] if steps is None else steps
         self._next = 1
         self._block: Block | None = None
@@ -264,7 +264,7 @@ class RecordVerifier:
             )
 
     def _check_delegate(self, name: str, release: ReleaseSlot) -> None:
-        allowed = self._policy.delegates
+        allowed = self.policy.delegates
         if allowed is not None and release.by not in {self._link.publisher, *allowed}:
             raise DelegateRefused(
                 f"{name} was published by {release.by}, which is not among the accounts whose releases of it "
@@ -274,8 +274,8 @@ class RecordVerifier:
 
     def _check_endorsements(self, name: str, words: Mapping[str, bytes]) -> tuple[str, ...]:
         """Who of the policy's endorsers has endorsed it."""
-        kinds, needed = self._policy.endorsement_kinds, self._policy.endorsements
-        asked = [one for one in self._policy.endorsers if one != self._link.publisher]
+        kinds, needed = self.policy.endorsement_kinds, self.policy.endorsements
+        asked = [one for one in self.policy.endorsers if one != self._link.publisher]
         endorsed = tuple(
             one for one in asked if one in words and decode_endorsement(words[one]).kind in kinds
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -216,33 +217,37 @@ def test_a_lost_answer_pays_once(
     assert node.nonce(address_of(mine)) == nonce + 1
 
 
-def test_receipts_that_come_late_are_waited_for_and_nothing_is_paid_twice(
-    node: Node, mine: Session, folder: Path, lying_rpc: MakeRpc
-) -> None:
-    """Of the machines behind one address, the one that knows receipts is behind the one that counts."""
-    link = release(node, mine, folder)
-    rpc = lying_rpc(node.url)
-    late = replace(mine, rpc=(rpc.url,))
-    asked: dict[str, int] = {}
+def receipts_after(
+    asked: dict[str, int], times: float
+) -> Callable[[Call, Forward], dict[str, Any]]:
+    """Of the machines behind one address, the one that knows receipts is behind the one that counts: each
+    transaction's is shown once it was ``asked`` for so many times.
+    """
 
-    def behind(call: Call, forward: Forward) -> dict[str, Any]:
+    def act(call: Call, forward: Forward) -> dict[str, Any]:
+        answer: dict[str, Any] = {"jsonrpc": "2.0", "id": call["id"]}
         if call["method"] == "eth_sendRawTransaction":
             forward()
-            return {
-                "jsonrpc": "2.0",
-                "id": call["id"],
-                "error": {"code": -32000, "message": "nonce too low"},
-            }
+            return answer | {"error": {"code": -32000, "message": "nonce too low"}}
         if call["method"] == "eth_getTransactionReceipt":
             sent = call["params"][0]
             asked[sent] = asked.get(sent, 0) + 1
-            if asked[sent] < 4:
-                return {"jsonrpc": "2.0", "id": call["id"], "result": None}
+            if asked[sent] < times:
+                return answer | {"result": None}
         return forward()
 
-    rpc.act = behind
+    return act
+
+
+def test_receipts_that_come_late_are_waited_for_and_nothing_is_paid_twice(
+    node: Node, mine: Session, folder: Path, lying_rpc: MakeRpc
+) -> None:
+    link = release(node, mine, folder)
+    rpc = lying_rpc(node.url)
+    asked: dict[str, int] = {}
+    rpc.act = receipts_after(asked, 4)
     before = node.nonce(address_of(mine))
-    done = actor(late).endorse(link, 1)
+    done = actor(replace(mine, rpc=(rpc.url,))).endorse(link, 1)
     assert (done.already, node.nonce(address_of(mine))) == (False, before + 1)
     assert len(asked) == 1
 
@@ -253,21 +258,7 @@ def test_what_stands_by_then_is_not_sent_again(
     """A transaction whose receipt never shows has done its work all the same."""
     link = release(node, mine, folder)
     rpc = lying_rpc(node.url)
-    late = replace(mine, rpc=(rpc.url,))
-
-    def blind(call: Call, forward: Forward) -> dict[str, Any]:
-        if call["method"] == "eth_sendRawTransaction":
-            forward()
-            return {
-                "jsonrpc": "2.0",
-                "id": call["id"],
-                "error": {"code": -32000, "message": "nonce too low"},
-            }
-        if call["method"] == "eth_getTransactionReceipt":
-            return {"jsonrpc": "2.0", "id": call["id"], "result": None}
-        return forward()
-
-    rpc.act = blind
+    rpc.act = receipts_after({}, math.inf)
     before = node.nonce(address_of(mine))
-    assert actor(late).revoke(link, COMPROMISED).already
+    assert actor(replace(mine, rpc=(rpc.url,))).revoke(link, COMPROMISED).already
     assert node.nonce(address_of(mine)) == before + 1

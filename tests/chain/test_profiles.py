@@ -73,11 +73,11 @@ def test_a_known_chain_that_stands_still_is_stale_unless_trust_toml_says_otherwi
     tmp_path: Path,
 ) -> None:
     home = Home.at(tmp_path)
-    trust = TrustStore(home)
+    trust = TrustStore(home).read()
     known = profile_of(1)
     assert known is not None
     assert trust.policy(1).max_age == known.max_age == 86400
     assert trust.policy(DEVELOPMENT_CHAIN).max_age is None  # it rests when nothing happens
     assert trust.policy(4242).max_age is None
     home.trust_file.write_text('[policy]\nmax_age = "2 h"\n')
-    assert TrustStore(home).policy(1).max_age == 7200
+    assert TrustStore(home).read().policy(1).max_age == 7200

@@ -358,14 +358,14 @@ def test_a_home_trusts_its_own_keys_and_those_in_its_trust_store(
     with pytest.raises(UnknownPublisher):
         resolve(session, releases.first.link)
     # Trusted on another chain is not trusted on this one.
-    session.trust.add(TrustedPublisher("elsewhere", 1, releases.address))
+    session.trust_store.add(TrustedPublisher("elsewhere", 1, releases.address))
     with pytest.raises(UnknownPublisher):
         resolve(session, releases.first.link)
-    session.trust.add(TrustedPublisher("acme", DEVELOPMENT_CHAIN, releases.address))
+    session.trust_store.add(TrustedPublisher("acme", DEVELOPMENT_CHAIN, releases.address))
     assert resolve(session, releases.first.link).version == "1.0.0"
     assert resolve(session, session.link("acme/tool")).version == "2.0.0"
     assert resolve(session, session.link("acme/tool@1.0.0")).version == "1.0.0"
-    session.trust.remove("acme")
+    session.trust_store.remove("acme")
     with pytest.raises(UnknownPublisher):
         resolve(session, releases.first.link)
 

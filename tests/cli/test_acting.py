@@ -95,7 +95,7 @@ def test_delegates_are_listed_with_what_they_may_publish_and_until_when(
     ]  # fmt: skip
     assert "proven" in found["basis"]
     text = user.ok("delegate", "list", own).text
-    assert f"{others[0]}  tool  until 2096-10-02 07:06 UTC" in text
+    assert f"{others[0]}  tool  until 2096-10-02 07:06:40 UTC" in text
     assert f"{others[1]}  any package  until" in text
     anvil.call("evm_setNextBlockTimestamp", 4_000_000_000)
     anvil.mine(3)

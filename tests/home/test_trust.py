@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -32,8 +34,8 @@ def write(home: Home, text: str) -> None:
 
 
 def test_nobody_is_trusted_at_first(home: Home, trust: TrustStore) -> None:
-    assert trust.all() == []
-    assert trust.alias_of(1, ALICE) is None
+    assert trust.read().all() == []
+    assert trust.read().alias_of(1, ALICE) is None
     assert not home.config_folder.exists()
 
 
@@ -41,17 +43,17 @@ def test_whom_one_adds_is_found_by_alias_and_by_address(home: Home, trust: Trust
     bob, alice = TrustedPublisher("bob", 10, BOB), TrustedPublisher("alice", 1, ALICE)
     trust.add(bob)
     trust.add(alice)
-    assert trust.all() == [alice, bob]
-    assert trust.find("alice") == alice
-    assert trust.alias_of(1, ALICE) == "alice"
-    assert trust.alias_of(10, ALICE) is None
-    assert trust.alias_of(1, BOB) is None
+    assert trust.read().all() == [alice, bob]
+    assert trust.read().find("alice") == alice
+    assert trust.read().alias_of(1, ALICE) == "alice"
+    assert trust.read().alias_of(10, ALICE) is None
+    assert trust.read().alias_of(1, BOB) is None
     link = Session(home).link("bob/tool@1.0.0")
     assert (link.chain_id, link.publisher, link.package, link.version) == (10, BOB, "tool", "1.0.0")
     assert trust.remove("alice") == alice
-    assert trust.all() == [bob]
+    assert trust.read().all() == [bob]
     with pytest.raises(UsageError, match="no alias 'alice'"):
-        trust.find("alice")
+        trust.read().find("alice")
 
 
 def test_the_file_is_its_owners_only_and_stays_so(home: Home, trust: TrustStore) -> None:
@@ -122,7 +124,7 @@ def test_an_alias_that_links_can_say_is_taken(home: Home, trust: TrustStore, ali
     trust.add(TrustedPublisher(alias, 1, ALICE))
     assert Session(home).link(f"{alias}/tool").publisher == ALICE
     trust.remove(alias)
-    assert trust.all() == []
+    assert trust.read().all() == []
 
 
 def test_an_unknown_alias_in_a_link_says_how_to_add_it(home: Home) -> None:
@@ -160,11 +162,10 @@ def test_a_broken_file_trusts_nobody_and_names_the_fault(
     home: Home, trust: TrustStore, text: str, says: str
 ) -> None:
     write(home, text)
-    for look in (trust.all, lambda: trust.alias_of(1, ALICE), lambda: trust.find("alice")):
-        with pytest.raises(UsageError) as caught:
-            look()
-        assert str(home.trust_file) in caught.value.message
-        assert says in caught.value.message
+    with pytest.raises(UsageError) as caught:
+        trust.read()
+    assert str(home.trust_file) in caught.value.message
+    assert says in caught.value.message
     with pytest.raises(UsageError):
         trust.add(TrustedPublisher("bob", 1, BOB))
     assert home.trust_file.read_text() == text
@@ -186,8 +187,28 @@ def test_a_packages_policy_is_closer_than_any_aliases(home: Home, trust: TrustSt
         f"[publishers.acme]\n{who}[publishers.acme.packages.tool]\nquorum = 3\ndelegates = []\n"
         f'[publishers.bcme]\n{who}[publishers.bcme.policy]\nquorum = 1\ndelegates = ["{ALICE}"]\n'
     )
-    assert (trust.policy(1, ALICE, "tool").quorum, trust.policy(1, ALICE, "tool").delegates) == (
-        3,
-        (),
-    )
-    assert trust.policy(1, ALICE, "other").quorum == 1
+    theirs = trust.read().policy(1, ALICE, "tool")
+    assert (theirs.quorum, theirs.delegates) == (3, ())
+    assert trust.read().policy(1, ALICE, "other").quorum == 1
+
+
+def test_a_file_that_rests_is_parsed_once_and_any_change_of_it_is_seen(
+    home: Home, trust: TrustStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("integrity.trust.store._SETTLED_SECONDS", -1.0)
+    write(home, f'[publishers.alice]\nchain = 1\npublisher = "{ALICE}"\n')
+    assert trust.read() is trust.read()
+    assert trust.read().policy(1, ALICE).quorum == 1
+    before = home.trust_file.stat()
+    time.sleep(0.02)  # longer than the steps of the system's clock for files
+    write(home, f'[publishers.alice]\nchain = 7\npublisher = "{ALICE}"\n')
+    os.utime(home.trust_file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert trust.read().alias_of(1, ALICE) is None
+    assert trust.read().alias_of(7, ALICE) == "alice"
+    trust.remove("alice")
+    assert trust.read().all() == []
+
+
+def test_a_file_that_was_just_changed_is_read_each_time(home: Home, trust: TrustStore) -> None:
+    write(home, "")
+    assert trust.read() is not trust.read()

@@ -259,17 +259,12 @@ def list_delegates(
     output.say(f"{found.publisher}, controlled by {found.controller.address}")
     for one in found.delegates:
         until = "until" if one.is_active else "EXPIRED"
-        output.say(f"  {one.address}  {one.package or 'any package'}  {until} {_date(one.expiry)}")
+        output.say(
+            f"  {one.address}  {one.package or 'any package'}  {until} {output.moment(one.expiry)}"
+        )
     if not found.delegates:
         output.note("no delegates")
     output.say(f"as of {as_of(found.block, chain_id, found.basis, found.finality)}")
-
-
-def _date(seconds: int) -> str:
-    try:
-        return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%d %H:%M UTC}"
-    except (OverflowError, ValueError):  # a right for longer than there are dates
-        return f"second {seconds}"
 
 
 def _delegate(
@@ -283,7 +278,7 @@ def _delegate(
     done = actor.set_delegate(who, check_package(package) if package else "", address, expiry)
     right = f"{package or 'any package'} of {who}"
     if expiry:
-        acting.tell(done, f"{address} may publish {right} until {_date(expiry)}")
+        acting.tell(done, f"{address} may publish {right} until {output.moment(expiry)}")
     else:
         acting.tell(done, f"{address} may not publish {right}")
 

@@ -11,7 +11,19 @@ import typer
 from integrity_cli import output
 from integrity_cli.commands.publish import keepers_of, release_value
 from integrity_cli.interrupting import interrupted
-from integrity_cli.options import Chain, IpfsApi, Json, Key, MaxFee, Rpc, Wait, session
+from integrity_cli.options import (
+    Chain,
+    InNameOf,
+    Ipfs,
+    IpfsApi,
+    Json,
+    Key,
+    MaxFee,
+    Pin,
+    Rpc,
+    Wait,
+    session,
+)
 from integrity_cli.options import path as parse_path
 from integrity_cli.progress import Form, Shown, shown
 from integrity_cli.values import cost, transaction_value
@@ -37,9 +49,7 @@ def publish_batch(
     ],
     *,
     key: Key = None,
-    publisher: Annotated[
-        str | None, typer.Option(metavar="0x…", help="Who publishes, if not the key itself.")
-    ] = None,
+    publisher: InNameOf = None,
     rpc: Rpc = [],
     chain: Chain = None,
     max_fee: MaxFee = None,
@@ -50,14 +60,9 @@ def publish_batch(
     sidecar: Annotated[
         bool, typer.Option(help="Write NAME.integrity and NAME.receipt beside each folder.")
     ] = True,
-    ipfs: Annotated[
-        bool, typer.Option("--ipfs", help="Put them into a Kubo daemon and pin them, too.")
-    ] = False,
+    ipfs: Ipfs = False,
     ipfs_api: IpfsApi = None,
-    pin: Annotated[
-        list[str],
-        typer.Option(metavar="SERVICE", help="Have a pinning service keep them, too; repeatable."),
-    ] = [],
+    pin: Pin = [],
     progress: Shown = Form.AUTO,
     as_json: Json = False,
 ) -> None:
@@ -65,7 +70,7 @@ def publish_batch(
 
     All of them or none; those that are recorded already, as by an earlier run, are left out.
     """
-    from integrity.publishing.batching import publish_many
+    from integrity.publishing.batching import is_batch, publish_many
 
     drafts = read(file)
     given = session(rpc=rpc, chain=chain, publisher=publisher, max_fee=max_fee)
@@ -79,7 +84,7 @@ def publish_batch(
                 ),
             )  # fmt: skip
         except KeyboardInterrupt:
-            raise interrupted(given, lambda purpose: " releases of " in purpose) from None
+            raise interrupted(given, is_batch) from None
     if as_json:
         fields = {"already": done.already, "dry_run": done.dry_run, **transaction_value(done)}
         output.emit({"releases": [release_value(one) for one in done.releases], **fields})

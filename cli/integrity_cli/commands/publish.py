@@ -12,7 +12,19 @@ import typer
 from integrity_cli import output
 from integrity_cli.commands import request
 from integrity_cli.interrupting import interrupted
-from integrity_cli.options import Chain, IpfsApi, Json, Key, LinkText, MaxFee, Rpc, session
+from integrity_cli.options import (
+    Chain,
+    InNameOf,
+    Ipfs,
+    IpfsApi,
+    Json,
+    Key,
+    LinkText,
+    MaxFee,
+    Pin,
+    Rpc,
+    session,
+)
 from integrity_cli.options import path as parse_path
 from integrity_cli.progress import Form, Shown, shown
 from integrity_cli.values import cost, record_link, record_value, rests_on, transaction_value
@@ -51,9 +63,7 @@ def publish(
     version: Version,
     *,
     key: Key = None,
-    publisher: Annotated[
-        str | None, typer.Option(metavar="0x…", help="Who publishes, if not the key itself.")
-    ] = None,
+    publisher: InNameOf = None,
     rpc: Rpc = [],
     chain: Chain = None,
     max_fee: MaxFee = None,
@@ -68,17 +78,9 @@ def publish(
     sidecar: Annotated[
         bool, typer.Option(help="Write NAME.integrity and NAME.receipt beside the folder.")
     ] = True,
-    ipfs: Annotated[
-        bool, typer.Option("--ipfs", help="Put it into a Kubo daemon and pin it, too.")
-    ] = False,
+    ipfs: Ipfs = False,
     ipfs_api: IpfsApi = None,
-    pin: Annotated[
-        list[str],
-        typer.Option(
-            metavar="SERVICE",
-            help="Have a pinning service of config.toml keep it, too; may be repeated.",
-        ),
-    ] = [],
+    pin: Pin = [],
     sign_only: Annotated[
         bool,
         typer.Option("--sign-only", help="Write a signed request instead, for anybody to submit."),
@@ -137,8 +139,9 @@ def publish(
                     keepers=keepers, report=report,
                 )  # fmt: skip
     except KeyboardInterrupt:
-        names = [package, version]
-        raise interrupted(given, lambda purpose: purpose.split()[3:5] == names) from None
+        from integrity.publishing.recording import is_for
+
+        raise interrupted(given, lambda purpose: is_for(purpose, package, version)) from None
     if as_json:
         output.emit(release_value(result) | {"request": request.value(asked, place)})
         return

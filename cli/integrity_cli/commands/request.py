@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import re
 from pathlib import Path
@@ -87,8 +86,7 @@ def tell(request: Request | None, place: Path) -> None:
     if request is None:
         output.say("  it is recorded already; there is nothing to sign")
         return
-    until = dt.datetime.fromtimestamp(request.deadline, dt.UTC)
-    output.say(f"  request  {place}, good until {until:%Y-%m-%d %H:%M UTC}")
+    output.say(f"  request  {place}, good until {output.moment(request.deadline)}")
     if request.signature:
         output.say(f"  whoever pays records it with: integrity submit {place}")
         return

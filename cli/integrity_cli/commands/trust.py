@@ -56,7 +56,7 @@ def add(
         entries = _introduced(who, alias, chain, yes=yes)
     else:
         entries = [TrustedPublisher(alias or who, given.chosen_chain(), parse_address(publisher))]
-    given.trust.add(*entries)
+    given.trust_store.add(*entries)
     if as_json:
         output.emit({"publishers": [_value(entry) for entry in entries]})
         return
@@ -110,7 +110,7 @@ def remove(
     alias: Annotated[str, typer.Argument(help="The alias to forget.")], *, as_json: Json = False
 ) -> None:
     """Believe a publisher no longer."""
-    entry = session().trust.remove(alias)
+    entry = session().trust_store.remove(alias)
     if as_json:
         output.emit(_value(entry))
     else:

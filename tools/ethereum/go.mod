@@ -1,8 +1,11 @@
-module integrity/tools/geth
+module integrity/tools/ethereum
 
-go 1.25.0
+go 1.24.0
 
-tool github.com/ethereum/go-ethereum/cmd/geth
+tool (
+	github.com/ethereum/go-ethereum/cmd/clef
+	github.com/ethereum/go-ethereum/cmd/geth
+)
 
 require (
 	github.com/DataDog/zstd v1.4.5 // indirect

@@ -1,0 +1,187 @@
+"""What trust.toml says: whom this home believes, and what has to be shown for their releases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from integrity.chain.profiles import is_chain_id, profile_of
+from integrity.core.links import ALIAS
+from integrity.core.names import parse_address
+from integrity.errors import AddressMalformed, UsageError
+from integrity.trust.policies import parse_since, refine
+from integrity.verifier.policy import Policy
+from integrity.verifier.record import Registry
+
+IS_ALIAS = re.compile(ALIAS)
+ALIAS_RULE = (
+    "Use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit; no address."
+)
+_SETTINGS = (
+    "chain", "publisher", "registry", "registry_code", "compromised_since", "policy", "packages",
+)  # fmt: skip
+_CODE_HASH = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedPublisher:
+    """One entry: who is meant by ``alias``, on which chain. ``compromised_since`` is the Unix time from
+    which on their releases are refused. ``registry`` is where their releases are recorded, if not in the
+    registry at its one address, and ``registry_code`` the Keccak-256 of its code, if that is another.
+    """
+
+    alias: str
+    chain_id: int
+    publisher: str
+    compromised_since: int | None = None
+    registry: str | None = None
+    registry_code: bytes | None = None
+
+
+class Trust:
+    """The file as it was when it was read; ``document`` is its TOML. Raises UsageError when it is broken, or
+    says what this version does not know: a restriction that is not understood must not be passed over.
+    """
+
+    def __init__(self, path: Path, document: Mapping[str, Any]) -> None:
+        self._path = path
+        self._check_known(document, {"policy", "publishers"}, "it")
+        self._document = document
+        self._tables = document.get("publishers", {})
+        if not isinstance(self._tables, dict):
+            raise UsageError(f"{path}: publishers is no table")
+        self._entries = {alias: self._entry(alias, value) for alias, value in self._tables.items()}
+        self._aliases: dict[tuple[int, str], list[str]] = {}
+        for alias, entry in self._entries.items():
+            self._aliases.setdefault((entry.chain_id, entry.publisher), []).append(alias)
+
+    def all(self) -> list[TrustedPublisher]:
+        """Every entry, sorted by alias."""
+        return sorted(self._entries.values(), key=lambda entry: entry.alias)
+
+    def entries_of(self, chain_id: int, publisher: str) -> list[TrustedPublisher]:
+        """Every entry of a publisher, sorted by alias."""
+        return [
+            self._entries[alias] for alias in sorted(self._aliases.get((chain_id, publisher), ()))
+        ]
+
+    def find(self, alias: str) -> TrustedPublisher:
+        """The entry of this alias; raises UsageError when there is none."""
+        if alias not in self._entries:
+            raise UsageError(
+                f"the trust store has no alias {alias!r}",
+                next="`integrity trust list` shows those it has; `integrity trust add` adds one.",
+            )
+        return self._entries[alias]
+
+    def alias_of(self, chain_id: int, publisher: str) -> str | None:
+        """By what name this publisher is trusted on this chain, or None."""
+        return next((entry.alias for entry in self.entries_of(chain_id, publisher)), None)
+
+    def compromised_since(self, chain_id: int, publisher: str) -> int | None:
+        """From which Unix time on a publisher's releases are refused, if any."""
+        times = (entry.compromised_since for entry in self.entries_of(chain_id, publisher))
+        return min((time for time in times if time is not None), default=None)
+
+    def registry(self, chain_id: int, publisher: str, usual: Registry) -> Registry:
+        """Where a publisher's releases are recorded: the ``usual`` registry, unless an entry pins another.
+        Raises UsageError when two entries pin different ones.
+        """
+        pinned = {
+            Registry(entry.registry, entry.registry_code or usual.code_hash)
+            for entry in self.entries_of(chain_id, publisher)
+            if entry.registry is not None
+        }
+        if len(pinned) > 1:
+            raise UsageError(f"{self._path}: two registries are pinned for {publisher}")
+        return pinned.pop() if pinned else usual
+
+    def policy(self, chain_id: int, publisher: str | None = None, package: str = "") -> Policy:
+        """What has to be shown for records of a package; without a publisher, for a chain's state as
+        such. Raises UsageError when what the file says of it is broken.
+        """
+        known = profile_of(chain_id)
+        policy = Policy(max_age=known.max_age if known else None)
+        policy = refine(policy, self._document.get("policy", {}), f"{self._path}: [policy]")
+        aliases = self._aliases.get((chain_id, publisher), ()) if publisher else ()
+        theirs = {f"{self._path}: [publishers.{alias}": self._tables[alias] for alias in aliases}
+        for what, table in theirs.items():
+            policy = refine(policy, table.get("policy", {}), f"{what}.policy]")
+        # A package's is closer than whatever is said of its publisher.
+        for what, table in theirs.items():
+            packages = table.get("packages", {})
+            if not isinstance(packages, dict):
+                raise UsageError(f"{what}.packages] is no table")
+            for name, settings in packages.items():
+                refined = refine(policy, settings, f"{what}.packages.{name}]")
+                policy = refined if name == package else policy
+        return self._with_addresses(policy, chain_id)
+
+    def _with_addresses(self, policy: Policy, chain_id: int) -> Policy:
+        """The policy with the addresses of the accounts that it names by their aliases."""
+        endorsers = self._addresses(policy.endorsers, chain_id)
+        if policy.endorsements > len(endorsers):
+            raise UsageError(
+                f"{self._path}: a policy asks for {policy.endorsements} endorsements, and names "
+                f"{len(endorsers)} endorsers"
+            )
+        delegates = policy.delegates
+        if delegates is not None:
+            delegates = self._addresses(delegates, chain_id)
+        return replace(policy, endorsers=endorsers, delegates=delegates)
+
+    def _addresses(self, names: Sequence[str], chain_id: int) -> tuple[str, ...]:
+        """Each address once; an alias counts for the account that it means on this chain."""
+        found: dict[str, None] = {}
+        for name in names:
+            if not IS_ALIAS.fullmatch(name):
+                try:
+                    found[parse_address(name)] = None
+                except AddressMalformed as error:
+                    raise UsageError(f"{self._path}: a policy names {error.message}") from error
+                continue
+            entry = self.find(name)
+            if entry.chain_id != chain_id:
+                raise UsageError(
+                    f"{self._path}: a policy for chain {chain_id} names {name!r}, which is an account of "
+                    f"chain {entry.chain_id}"
+                )
+            found[entry.publisher] = None
+        return tuple(found)
+
+    def _check_known(self, table: Mapping[str, Any], known: Collection[str], what: str) -> None:
+        unknown = set(table) - set(known)
+        if unknown:
+            raise UsageError(f"{self._path}: {what} has the unknown setting {min(unknown)!r}")
+
+    def _entry(self, alias: str, value: object) -> TrustedPublisher:
+        what = f"[publishers.{alias}]"
+        if not isinstance(value, dict) or not is_chain_id(value.get("chain")):
+            raise UsageError(f"{self._path}: {what} needs chain = <number>")
+        if not IS_ALIAS.fullmatch(alias):
+            raise UsageError(
+                f"{self._path}: {what} is no alias that a link can say", next=ALIAS_RULE
+            )
+        self._check_known(value, _SETTINGS, what)
+        since = value.get("compromised_since")
+        registry, code = value.get("registry"), value.get("registry_code")
+        match = None if code is None else _CODE_HASH.fullmatch(str(code))
+        if code is not None and (match is None or registry is None):
+            raise UsageError(
+                f"{self._path}: {what}: registry_code is the Keccak-256 of the code at registry, in hex"
+            )
+        return TrustedPublisher(
+            alias, value["chain"], self._address(value.get("publisher", ""), what),
+            None if since is None else parse_since(since, f"{self._path}: {what}"),
+            None if registry is None else self._address(registry, what),
+            None if match is None else bytes.fromhex(match[1]),
+        )  # fmt: skip
+
+    def _address(self, value: object, what: str) -> str:
+        try:
+            return parse_address(str(value))
+        except AddressMalformed as error:
+            raise UsageError(f"{self._path}: {what}: {error.message}") from error
