@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from integrity.client.resolving import begin, read_record, resolve
@@ -25,7 +24,7 @@ from integrity.errors import (
 )
 from integrity.verifier.policy import ENDORSERS_LIMIT, Policy
 from integrity.verifier.proofs import read_header
-from integrity.verifier.receipt import RECEIPT_LIMIT, Receipt, check, decode, encode
+from integrity.verifier.receipt import RECEIPT_LIMIT, Receipt, check, check_asked, decode, encode
 from integrity.verifier.record import Record, check_publisher
 from integrity.verifier.state import CHECKPOINT, SEEN, Vouched
 
@@ -110,26 +109,20 @@ def check_receipt(session: Session, data: bytes, link: Link | None = None) -> Re
     PublisherCompromised.
     """
     receipt = decode(data)
+    if session.chain_id not in {None, receipt.chain_id}:
+        raise WrongRelease(
+            f"the receipt is of chain {receipt.chain_id}, not of {session.chain_id}",
+            evidence={"expected": session.chain_id, "actual": receipt.chain_id},
+        )
     if link is not None:
-        check_same(receipt, link)
+        check_asked(receipt, link)
     meant = link or receipt.link
     check_publisher(meant, session.named_publisher, session.trusts(meant))
     policy = session.policy(receipt.chain_id, receipt.link)
     registry = session.registry(receipt.chain_id, receipt.publisher)
     since = session.trust.compromised_since(receipt.chain_id, receipt.publisher)
     vouched = _vouched(session, receipt, read_header(receipt.header).block, policy)
-    return check(receipt, registry, vouched, policy, since, meant.pin)
-
-
-def check_same(receipt: Receipt, link: Link) -> None:
-    """Raises WrongRelease when a receipt is of another release than the link's."""
-    told = replace(receipt.link, version=receipt.version if link.version else None)
-    asked = Link(link.chain_id, link.publisher, link.package, link.version)
-    if told != asked:
-        raise WrongRelease(
-            f"the receipt is of {receipt.link}, not of {asked}",
-            evidence={"expected": str(asked), "actual": str(receipt.link)},
-        )
+    return check(receipt, registry, vouched, policy, since, meant)
 
 
 def _vouched(session: Session, receipt: Receipt, block: Block, policy: Policy) -> Vouched:

@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from integrity.core.nesting import is_nested_deeper
+from integrity.core.jsonlines import parse_object
 from integrity.errors import FormatError, LimitExceeded, NonCanonical
+
+_NESTING_LIMIT = 16
+"""Levels, beyond the three that any document has, so that it can still be said what is wrong."""
 
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 
@@ -19,14 +22,13 @@ _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 @dataclass(frozen=True, slots=True)
 class Document:
     """A kind of document: what people call it, the name of its format, its keys besides ``format``, of which
-    those in ``optional`` may be missing, its ``limit`` in bytes, and how deep its values may be nested.
+    those in ``optional`` may be missing, and its ``limit`` in bytes.
     """
 
     name: str
     format: str
     keys: frozenset[str]
     limit: int
-    nesting: int
     optional: frozenset[str] = frozenset()
 
     def write(self, value: Mapping[str, Any]) -> bytes:
@@ -35,16 +37,13 @@ class Document:
         return json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
     def read(self, data: bytes) -> dict[str, Any]:
-        """The object, with the keys that it has to have. Raises FormatError or LimitExceeded."""
+        """The object, with the keys that it has to have. Raises FormatError, NonCanonical or
+        LimitExceeded.
+        """
         if len(data) > self.limit:
             raise LimitExceeded(f"a {self.name} of more than {self.limit} bytes")
-        if is_nested_deeper(data, self.nesting):
-            raise FormatError(f"a {self.name} with more in its values than it may have")
-        try:
-            value = json.loads(data.decode())
-        except (ValueError, RecursionError) as error:
-            raise FormatError(f"a {self.name} that is no JSON") from error
-        if not isinstance(value, dict) or value.get("format") != self.format:
+        value = parse_object(data, f"a {self.name}", _NESTING_LIMIT)
+        if value.get("format") != self.format:
             raise FormatError(f"not a {self.name} of the format {self.format}")
         wrong = (value.keys() - self.optional - {"format"}) ^ self.keys
         if wrong:
@@ -57,7 +56,7 @@ class Document:
         if written != data:
             raise NonCanonical(f"a {self.name} that is not written in its canonical form")
 
-    # --- values; each raises FormatError that names the key it is of ----------------------------
+    # --- values; each raises FormatError, which names its key ----------------------------
 
     def text(self, value: object, key: str) -> str:
         """A string."""
@@ -66,9 +65,11 @@ class Document:
         return value
 
     def number(self, value: object, key: str, limit: int, first: int = 0) -> int:
-        """A whole number."""
-        if type(value) is not int or not first <= value <= limit:
-            raise FormatError(f"a {self.name} whose {key} is no number from {first} to {limit}")
+        """An integer. Raises LimitExceeded when it is beyond the limit, or negative."""
+        if type(value) is not int or 0 <= value < first:
+            raise FormatError(f"a {self.name} whose {key} is no integer from {first} up")
+        if not 0 <= value <= limit:
+            raise LimitExceeded(f"a {self.name} whose {key} is not between {first} and {limit}")
         return value
 
     def hex(self, value: object, key: str, size: int | None = None) -> bytes:

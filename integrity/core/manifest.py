@@ -14,14 +14,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 import rfc8785
 
 from integrity.core.cid import DAG_PB, Cid, parse_cid
+from integrity.core.jsonlines import INTEGER_LIMIT, parse_object
 from integrity.core.names import check_package, check_version, parse_address
-from integrity.core.nesting import is_nested_deeper
 from integrity.core.paths import PATH_LIMIT, check_path
 from integrity.core.pieces import DIGEST_SIZE, PIECE_SIZE, piece_count
 from integrity.errors import (
@@ -44,14 +43,8 @@ HEADER_LIMIT = 64 << 10
 META_LIMIT = 16 << 10
 """Bytes of the meta map in canonical JSON: a description, not a payload."""
 
-INTEGER_LIMIT = 2**53 - 1
-"""Largest integer: what every JSON reader keeps exactly (RFC 7493, section 2.2)."""
-
 _LOOK_LIMIT = 1 << 20
 """Bytes of a broken line that is parsed to say why: parsed, JSON can take 25 times its size."""
-
-_INTEGER_DIGITS = 17
-"""Digits, or a sign and digits, beyond which no integer is converted: its size alone says no."""
 
 # Levels of a line, far beyond the two that any has, so that it can still be said what is wrong.
 _NESTING_LIMIT = 64
@@ -297,25 +290,7 @@ def _load(line: bytes, known: set[str]) -> dict[str, Any]:
     """Parse a line as canonical JSON with known keys only."""
     if not line.endswith(b"\n"):
         raise NonCanonical("the last line does not end with LF")
-    if is_nested_deeper(line, _NESTING_LIMIT):
-        raise LimitExceeded("a line that is nested too deep")
-    try:
-        text = line[:-1].decode("utf-8")
-        value = json.loads(
-            text,
-            object_pairs_hook=_no_duplicates,
-            parse_int=_short_integer,
-            parse_float=_no_fraction,
-            parse_constant=_no_constant,
-        )
-    except UnicodeDecodeError as error:
-        raise FormatError("a line that is not UTF-8") from error
-    except FormatError:
-        raise
-    except ValueError as error:
-        raise FormatError(f"a line that is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise FormatError("a line that is not a JSON object")
+    value = parse_object(line[:-1], "a line", _NESTING_LIMIT)
     unknown = sorted(set(value) - known)
     if unknown:
         raise FormatError(f"a line with the unknown key {unknown[0][:80]!r}")
@@ -332,36 +307,6 @@ def _canonical(value: dict[str, Any]) -> bytes:
         raise LimitExceeded(f"a value that canonical JSON cannot hold: {error}") from error
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise FormatError("a text with half of a surrogate pair is not Unicode") from error
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise NonCanonical("a line in which a key stands twice")
-    return value
-
-
-def _short_integer(text: str) -> int:
-    if len(text) > _INTEGER_DIGITS:
-        raise LimitExceeded("an integer that is larger than 2^53 - 1")
-    return int(text)
-
-
-def _no_fraction(text: str) -> None:
-    """Nothing in a manifest has a point or an exponent; what is whole all the same is misspelt."""
-    try:
-        number = Decimal(text)
-        if abs(number) <= INTEGER_LIMIT:
-            if number == number.to_integral_value():
-                raise NonCanonical(f"{text[:40]} is not how an integer is written")
-            raise FormatError(f"{text[:40]} is not an integer")
-    except ArithmeticError:  # an exponent that no number needs
-        pass
-    raise LimitExceeded("a number that is larger than 2^53 - 1")
-
-
-def _no_constant(text: str) -> None:
-    raise FormatError(f"{text} is not JSON")
 
 
 def _why_not(line: bytes) -> FormatError:

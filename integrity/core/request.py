@@ -24,7 +24,7 @@ _DIGESTS = ("content", "manifest")
 _KEYS = (
     *_ADDRESSES, *_DIGESTS, "chain", "count", "deadline", "latest", "package", "signature", "version",
 )  # fmt: skip
-_DOCUMENT = Document("request", "integrity-request/1", frozenset(_KEYS), REQUEST_LIMIT, nesting=1)
+_DOCUMENT = Document("request", "integrity-request/1", frozenset(_KEYS), REQUEST_LIMIT)
 
 _DOMAIN = {"name": "ContentRegistry", "version": "1"}
 _DOMAIN_FIELDS = (

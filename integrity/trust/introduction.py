@@ -119,9 +119,11 @@ def _entry(entry: object, alias: str, *, alone: bool) -> TrustedPublisher:
     if not isinstance(address, str):
         raise FormatError(f"the site's {PATH} has a publisher without an address")
     known = profile_of(chain_id)
-    name = entry.get("name") or (known.name if known else str(chain_id))
+    name = entry.get("name", known.name if known else str(chain_id))
+    if not isinstance(name, str) or not _ALIAS.fullmatch(name):
+        raise FormatError(f"the site's {PATH} has a publisher whose name is no alias")
     full = alias if alone else f"{alias}-{name}"
-    if not isinstance(name, str) or not _ALIAS.fullmatch(full):
+    if not _ALIAS.fullmatch(full):
         raise UsageError(
             f"{full[:80]!r} cannot be an alias",
             next="Choose the beginning with --as, as --as acme.",

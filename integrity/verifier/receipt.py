@@ -22,7 +22,7 @@ from integrity.core.registry import (
     manifest_slot,
     release_slot,
 )
-from integrity.errors import FormatError, ProofInvalid
+from integrity.errors import FormatError, ProofInvalid, WrongRelease
 from integrity.verifier.policy import ENDORSERS_LIMIT, Policy
 from integrity.verifier.proofs import read_header
 from integrity.verifier.record import Record, RecordVerifier, Registry
@@ -36,7 +36,7 @@ _PROOFS = ("account", "head", "manifest", "release")
 _NAMES = ("package", "publisher", "registry", "version")
 _DOCUMENT = Document(
     "receipt", "integrity-receipt/1", frozenset(("chain", "header", *_PROOFS, *_NAMES)), RECEIPT_LIMIT,
-    nesting=3, optional=frozenset(("endorsements",)),
+    optional=frozenset(("endorsements",)),
 )  # fmt: skip
 
 
@@ -102,21 +102,32 @@ def decode(data: bytes) -> Receipt:
     return receipt
 
 
+def check_asked(receipt: Receipt, link: Link) -> None:
+    """Raises WrongRelease when a receipt is of another release than the link's."""
+    told = replace(receipt.link, version=receipt.version if link.version else None)
+    asked = Link(link.chain_id, link.publisher, link.package, link.version)
+    if told != asked:
+        raise WrongRelease(
+            f"the receipt is of {receipt.link}, not of {asked}",
+            evidence={"expected": str(asked), "actual": str(receipt.link)},
+        )
+
+
 def check(
     receipt: Receipt,
     registry: Registry,
     vouched: Vouched,
     policy: Policy = Policy(),  # noqa: B008 - it never changes
     compromised_since: int | None = None,
-    pin: bytes | None = None,
+    asked: Link | None = None,
 ) -> Record:
-    """Steps 2 to 5 of the verifier; ``vouched`` is who vouches for its block, ``pin`` the digest that the
-    manifest is to have, if one was named. What was seen later is not held against it: a receipt says of
-    which block it is. Of the policy counts what it asks of a release.
+    """Steps 2 to 5 of the verifier; ``vouched`` is who vouches for its block, ``asked`` the link that it is
+    held against, by :func:`check_asked` before. What was seen later is not held against it: a receipt says
+    of which block it is. Of the policy counts what it asks of a release.
     Raises RegistryMismatch, ProofInvalid, ReleaseNotFound, Revoked, ManifestMismatch, DelegateRefused,
-    NotEndorsed, RecordUnproven when it does not say of an endorser, or PublisherCompromised.
+    NotEndorsed, RecordUnproven when it does not say of an endorser, WrongRelease or PublisherCompromised.
     """
-    link = replace(receipt.link, pin=pin)
+    link = replace(receipt.link, pin=asked.pin if asked else None)
     header = read_header(receipt.header)
     verifier = RecordVerifier(link, registry, policy)
     verifier.step1_publisher(link.publisher, False)
@@ -143,6 +154,13 @@ def check(
             )
     verifier.step3_account(state.code_hash, proven=True)
     record = verifier.step4_record(receipt.version, head, release, manifest, endorsements)
+    if asked is not None and asked.version is None and not record.is_latest:
+        raise WrongRelease(
+            f"{asked} means the latest release, and the receipt is of {record.version}, which was not that "
+            f"as of block {record.block.number}",
+            next="Name the version in the link, if this one is meant.",
+            evidence={"sequence": record.sequence, "latest": record.head.latest},
+        )
     return verifier.step5_rollback(record, None, compromised_since)
 
 

@@ -275,7 +275,8 @@ class RecordVerifier:
     def _check_endorsements(self, name: str, words: Mapping[str, bytes]) -> tuple[str, ...]:
         """Who of the policy's endorsers has endorsed it."""
         kinds, needed = self.policy.endorsement_kinds, self.policy.endorsements
-        asked = [one for one in self.policy.endorsers if one != self._link.publisher]
+        named = dict.fromkeys(self.policy.endorsers)  # each counts once
+        asked = [one for one in named if one != self._link.publisher]
         endorsed = tuple(
             one for one in asked if one in words and decode_endorsement(words[one]).kind in kinds
         )

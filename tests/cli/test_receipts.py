@@ -174,6 +174,19 @@ def test_an_unknown_publisher_and_another_release_are_refused(
     offline.run("receipt", "check", receipt, other, *named).error("WrongRelease", 4)
 
 
+@both
+def test_a_receipt_of_another_chain_than_the_one_that_is_meant_is_refused(
+    release: Release, receipt: Path, offline: User
+) -> None:
+    """A header does not say of which chain it is; whoever names a block may say that."""
+    named = ("--publisher", release.address, "--checkpoint")
+    block = block_of(offline, receipt, release.address)
+    chain = json.loads(receipt.read_text())["chain"]
+    offline.ok("receipt", "check", receipt, *named, block, "--chain", str(chain))
+    told = offline.run("receipt", "check", receipt, *named, block, "--chain", "mainnet", "--json")
+    assert told.error("WrongRelease", 4)["evidence"] == {"expected": 1, "actual": chain}
+
+
 @pytest.mark.parametrize(
     ("change", "name", "code"),
     [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from integrity.core import dagpb, links, manifest, paths, pieces, reading, unixfs
+from integrity.core import dagpb, jsonlines, links, manifest, paths, pieces, reading, unixfs
 from integrity.core.cid import DAG_PB, Cid
 from integrity.core.links import Link, parse_link
 from integrity.core.reading import check_manifest
@@ -31,7 +31,7 @@ EXAMPLE = SECTIONS["9"]
         ("header line (HEADER_LIMIT)", manifest.HEADER_LIMIT),
         ("`meta` (META_LIMIT)", manifest.META_LIMIT),
         ("manifest (MANIFEST_LIMIT)", reading.MANIFEST_LIMIT),
-        ("integers (INTEGER_LIMIT)", manifest.INTEGER_LIMIT),
+        ("integers (INTEGER_LIMIT)", jsonlines.INTEGER_LIMIT),
         ("path (PATH_LIMIT)", paths.PATH_LIMIT),
         ("part of a path (PART_LIMIT)", paths.PART_LIMIT),
         ("link (LINK_LIMIT)", links.LINK_LIMIT),

@@ -10,9 +10,9 @@ import rfc8785
 from hypothesis import strategies as st
 
 from integrity.core.cid import DAG_PB, Cid
+from integrity.core.jsonlines import INTEGER_LIMIT
 from integrity.core.manifest import (
     HEADER_LIMIT,
-    INTEGER_LIMIT,
     LINE_LIMIT,
     META_LIMIT,
     FileEntry,

@@ -9,6 +9,7 @@ import typer
 
 from integrity_cli import output
 from integrity_cli.options import (
+    Chain,
     Checkpoint,
     Json,
     LinkText,
@@ -87,6 +88,7 @@ def check(
     ] = None,
     *,
     checkpoint: Checkpoint = None,
+    chain: Chain = None,
     publisher: Publisher = None,
     rpc: Rpc = [],
     why: Why = False,
@@ -97,7 +99,7 @@ def check(
     from integrity.verifier.receipt import decode
 
     data = read_receipt(file)
-    given = session(rpc=rpc, publisher=publisher, checkpoint=checkpoint)
+    given = session(rpc=rpc, chain=chain, publisher=publisher, checkpoint=checkpoint)
     parsed = None if link is None else given.link(link)
     given = known(given, parsed or decode(data).link)
     record = check_receipt(given, data, parsed)
