@@ -153,8 +153,8 @@ def terms(limit: str | None, each: str | None) -> Terms:
 
 
 def _rate(option: str, text: str | None) -> float | None:
+    from integrity.config import parse_size
     from integrity.errors import UsageError
-    from integrity.home import parse_size
 
     if text is None:
         return None
@@ -194,8 +194,8 @@ def session(
 
 
 def _wei(gwei: float) -> int:
+    from integrity.config import parse_gwei
     from integrity.errors import UsageError
-    from integrity.home import parse_gwei
 
     wei = parse_gwei(gwei)
     if not wei:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from integrity.chain.profiles import is_chain_id, parse_chain
 from integrity.client.seen import Seen
+from integrity.config import Config
 from integrity.core.links import AliasLink, Link, parse_link
 from integrity.core.names import parse_address
 from integrity.disk.remembered import Remembered
 from integrity.errors import KeyRefused, RpcUnavailable, UsageError
-from integrity.home import Config, Home
+from integrity.home import Home
 from integrity.keys.environment import environment_signer
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, KeyInfo, Keystore
 from integrity.net.hosts import place_of

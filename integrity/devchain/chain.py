@@ -15,11 +15,12 @@ from integrity.chain.artifact import load_artifact
 from integrity.chain.journal import Journal
 from integrity.chain.reader import RpcReader
 from integrity.chain.rpc import JsonRpc
+from integrity.config import Config, set_config
 from integrity.core.names import keccak256
 from integrity.devchain.anvil import READY_SECONDS, AnvilProcess
 from integrity.disk.files import locked
 from integrity.errors import DiskError, RpcUnavailable
-from integrity.home import Config, Home, set_config
+from integrity.home import Home
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, KeyInfo, Keystore
 
 BLOCK_SECONDS = 1.0

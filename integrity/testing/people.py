@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from integrity.config import set_config
 from integrity.devchain.chain import give
-from integrity.home import Home, set_config
+from integrity.home import Home
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, Keystore
 
 FUNDS = 10**21

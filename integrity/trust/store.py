@@ -9,15 +9,9 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
+from integrity.disk.settings import changing, load_toml, read_text, subtable, write_settings
 from integrity.errors import UsageError
-from integrity.home import (
-    Home,
-    changing,
-    load_toml,
-    read_text,
-    subtable,
-    write_settings,
-)
+from integrity.home import Home
 from integrity.trust.reading import ALIAS_RULE, IS_ALIAS, Trust, TrustedPublisher
 
 _SETTLED_SECONDS = 2.0

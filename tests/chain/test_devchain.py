@@ -18,10 +18,11 @@ import pytest
 from integrity import Session, publish, resolve
 from integrity.chain.artifact import load_artifact
 from integrity.chain.reader import RpcReader
+from integrity.config import Config, set_config
 from integrity.core.names import keccak256
 from integrity.devchain.chain import DevelopmentChain
 from integrity.errors import DiskError, KeyRefused, RpcUnavailable
-from integrity.home import Config, Home, set_config
+from integrity.home import Home
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, Keystore
 
 from .devchains import Chains, anvils_of, wait_for_the_state_file

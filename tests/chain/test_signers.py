@@ -14,10 +14,11 @@ from integrity import publish, resolve
 from integrity.chain.artifact import load_artifact
 from integrity.chain.external import ExternalSigner
 from integrity.client.session import Session
+from integrity.config import set_config
 from integrity.core.names import parse_address
 from integrity.devchain.chain import DevelopmentChain, give
 from integrity.errors import IntegrityError, KeyRefused, RpcUnavailable, UsageError
-from integrity.home import Home, set_config
+from integrity.home import Home
 from integrity.keys.environment import VARIABLE
 from integrity.keys.keystore import DEVELOPMENT_CHAIN
 from integrity.publishing.acting import Actor

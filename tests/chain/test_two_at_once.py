@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from integrity.client.session import Session
-from integrity.home import set_config
+from integrity.config import set_config
 from integrity.keys.keystore import DEVELOPMENT_CHAIN
 from integrity.store.database import Store
 

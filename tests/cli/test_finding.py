@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from integrity.config import set_config
 from integrity.core.registry import REVOCATION_REASONS
-from integrity.home import set_config
 from integrity.testing.people import equip
 from tests.chain.anvils import Anvil
 

@@ -14,7 +14,8 @@ import pytest
 from eth_account import Account
 from eth_keyfile.keyfile import create_keyfile_json
 
-from integrity.home import Home, set_config
+from integrity.config import set_config
+from integrity.home import Home
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, Keystore
 from tests.chain.anvils import Anvil
 from tests.chain.conftest import MakeRpc

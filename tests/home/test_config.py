@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from integrity.client.session import Session
+from integrity.config import Config, set_config
 from integrity.errors import DiskError, IntegrityError, NoRpc, UsageError
-from integrity.home import Config, Home, set_config
+from integrity.home import Home
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from integrity.client.session import Session
+from integrity.config import Config, PinningSettings, set_config
 from integrity.errors import IntegrityError, UsageError
-from integrity.home import Config, Home, PinningSettings, set_config
+from integrity.home import Home
 from integrity.ipfs.pinning import PinningService
 
 TOKEN = "Open.Sesame-0_~+/=="

@@ -17,11 +17,11 @@ import urllib3
 
 from integrity import publish
 from integrity.client.session import Session
+from integrity.config import set_config
 from integrity.core.anycid import AnyCid, cid_of, parse_any_cid
 from integrity.core.cid import RAW
 from integrity.devchain.chain import DevelopmentChain
 from integrity.errors import IntegrityError, IpfsRefused, IpfsUnavailable
-from integrity.home import set_config
 from integrity.ipfs import pinning
 from integrity.ipfs.kubo import Kubo as Daemon
 from integrity.ipfs.pinning import PinningService as Client

@@ -94,8 +94,8 @@ def publish_batch(
 
 def read(file: Path) -> list[Draft]:
     """The releases that a file lists; their paths are relative to its folder. Raises UsageError."""
+    from integrity.disk.settings import load_toml
     from integrity.errors import UsageError
-    from integrity.home import load_toml
 
     if not file.is_file():
         raise UsageError(f"{str(file)!r} is no file")
