@@ -24,6 +24,7 @@ from integrity.errors import (
     IpfsUnavailable,
     UnavailableError,
 )
+from integrity.index.database import Index
 from integrity.ipfs.kubo import DEFAULT_API, Kubo, find_api
 from integrity.ports import ChainReader
 from integrity.serve.denying import Denylist, default_denylist
@@ -53,6 +54,7 @@ def examine(session: Session) -> list[Finding]:
         ("keys", lambda: _keys(session)),
         ("trust store", lambda: _trust(session)),
         ("store", lambda: _store(session)),
+        ("index", lambda: _index(session)),
         ("denylist", lambda: _denylist(session)),
         ("hashing", _hashing),
         ("ipfs", _ipfs),
@@ -122,6 +124,19 @@ def _store(session: Session) -> str:
         return "nothing published from here yet"
     with Store(session.home.store) as store:
         return f"{_number(len(store.releases()), 'release')}, {session.home.store.stat().st_size >> 10} KiB"
+
+
+def _index(session: Session) -> str:
+    if not session.home.index.exists():
+        return "nothing searched from here yet"
+    with Index(session.home.index) as index:
+        marks = [
+            f"chain {scope.chain_id} up to block {mark.number}"
+            for scope in index.scopes()
+            if (mark := index.mark(scope)) is not None
+        ]
+    size = session.home.index.stat().st_size >> 10
+    return f"{session.home.index}, {size} KiB: {', '.join(marks) or 'no chain yet'}"
 
 
 def _denylist(session: Session) -> str:

@@ -126,12 +126,17 @@ class Session:
 
     def own_addresses(self) -> set[str]:
         """Those that this home can sign for. Raises UsageError when its settings are broken."""
-        own = self.keystore.addresses()
-        own |= {signer.address for signer in self.config.signers.values()}
+        return self.keystore.addresses() | {one.address for one in self.signers()}
+
+    def signers(self) -> list[Identity]:
+        """What signs and is no key of this home: the environment's key, and the programs of config.toml.
+        Raises UsageError when the settings are broken.
+        """
+        found: list[Identity] = list(self.config.signers.values())
         with suppress(KeyRefused):  # whoever only reads needs none
-            signer = environment_signer()
-            own |= {signer.address} if signer is not None else set()
-        return own
+            own = environment_signer()
+            found = found if own is None else [own.info, *found]
+        return found
 
     def reader(self, chain_id: int) -> RpcReader:
         """The first node of the chain that answers at all; RpcUnavailable keeps why each did not."""

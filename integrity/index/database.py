@@ -70,6 +70,12 @@ class Index:
             ).fetchone()
         return None if row is None else int(row[0])
 
+    def scopes(self) -> list[Scope]:
+        """The registries of which something is known."""
+        with self.file.translated(), self.file.lock:
+            rows = self._db.execute("SELECT chain_id, address FROM registry ORDER BY id").fetchall()
+        return [Scope(*row) for row in rows]
+
     def mark(self, scope: Scope) -> Mark | None:
         """How far it is; None when nothing of this registry was read yet."""
         found = self.marks(scope, 1)

@@ -213,7 +213,7 @@ def test_key_commands_print_what_is_documented(user: User, tmp_path: Path) -> No
     (tmp_path / "password").write_text("correct horse\n")
     (tmp_path / "hex").write_text("11" * 32)
     user.environment["INTEGRITY_PASSWORD_FILE"] = str(tmp_path / "password")
-    assert user.ok("key", "list", "--json").json() == {"keys": []}
+    assert user.ok("key", "list", "--json").json() == {"keys": [], "signers": []}
     made = user.ok("key", "new", "--name", "mine", "--json").json()
     check(made, FIELDS["integrity key new"])
     taken = user.ok("key", "import", "hex", "--json").json()
@@ -222,6 +222,28 @@ def test_key_commands_print_what_is_documented(user: User, tmp_path: Path) -> No
     listed = user.ok("key", "list", "--json").json()
     check(listed, FIELDS["integrity key list"])
     assert [key["default"] for key in listed["keys"]] == [False, False]
+    (user.home / "config.toml").write_text(
+        'default_key = "vault"\n[signers.vault]\nurl = "http://127.0.0.1:8550/secret"\n'
+        f'address = "{"0x" + "22" * 20}"\n'
+    )
+    user.environment["INTEGRITY_PRIVATE_KEY"] = "33" * 32
+    listed = user.ok("key", "list", "--json").json()
+    check(listed, FIELDS["integrity key list"])
+    assert [key["default"] for key in listed["keys"]] == [False, False]
+    told = [(one["name"], one["default"]) for one in listed["signers"]]
+    assert told == [("INTEGRITY_PRIVATE_KEY", True), ("vault", False)]
+    del user.environment["INTEGRITY_PRIVATE_KEY"]
+    lines = user.ok("key", "list").text.splitlines()
+    assert lines[-1] == f"0x{'22' * 20}  vault  elsewhere  default"
+    assert "secret" not in "".join(lines)
+
+
+def test_the_only_key_is_the_default(user: User, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("correct horse\n")
+    user.environment["INTEGRITY_PASSWORD_FILE"] = str(tmp_path / "password")
+    user.ok("key", "new", "--name", "mine")
+    (key,) = user.ok("key", "list", "--json").json()["keys"]
+    assert key["default"]
 
 
 def test_trust_commands_print_what_is_documented(user: User) -> None:

@@ -88,13 +88,17 @@ def test_doctor_names_what_is_broken_and_how_to_mend_it(publisher: User) -> None
     healthy = publisher.ok("doctor").text
     assert "BAD" not in healthy
     assert "ok   chain 31337: " in healthy
+    assert "ok   index: nothing searched from here yet" in healthy
+    publisher.run("search", "anything")
+    assert ": chain 31337 up to block " in publisher.ok("doctor").text
     (publisher.home / "keys" / "dev.json").chmod(0o644)
     (publisher.home / "trust.toml").write_text("[publishers")
     (publisher.home / "store.db").write_bytes(b"not a database at all" * 100)
+    (publisher.home / "index.db").write_bytes(b"not a database at all" * 100)
     ill = publisher.run("doctor")
     assert ill.code == 3
     bad = [line.split(":")[0] for line in ill.text.splitlines() if line.startswith("BAD")]
-    assert bad == ["BAD  keys", "BAD  trust store", "BAD  store"]
+    assert bad == ["BAD  keys", "BAD  trust store", "BAD  store", "BAD  index"]
     assert "chmod 600" in ill.text
     (publisher.home / "config.toml").write_text("default_chain = 'x'\n")
     worse = publisher.run("doctor")

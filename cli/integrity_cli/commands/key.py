@@ -11,7 +11,9 @@ from integrity_cli import output
 from integrity_cli.options import Json, new_password, password, session
 
 if TYPE_CHECKING:
+    from integrity.client.session import Session
     from integrity.keys.keystore import KeyInfo
+    from integrity.ports import Identity
 
 app = typer.Typer(
     help="Make, list, import and export the keys that publish.",
@@ -52,24 +54,39 @@ def new(*, name: Name = None, as_json: Json = False) -> None:
 
 @app.command("list")
 def list_keys(*, as_json: Json = False) -> None:
-    """List this home's keys."""
+    """List this home's keys, and the signers elsewhere that it may ask."""
     given = session()
-    keys = given.keystore.list()
-    default = given.config.default_key
+    keys, signers = given.keystore.list(), given.signers()
+    default = _default(given)
     if as_json:
-        output.emit({"keys": [_value(info) | {"default": _is(info, default)} for info in keys]})
+        output.emit({
+            "keys": [_value(info) | {"default": info == default} for info in keys],
+            "signers": [
+                {"name": one.name, "address": one.address, "default": one == default} for one in signers
+            ],
+        })  # fmt: skip
         return
     for info in keys:
-        marks = ("  development" if info.development else "") + (
-            "  default" if _is(info, default) else ""
-        )
-        output.say(f"{info.address}  {info.name}{marks}")
-    if not keys:
+        marks = "  development" if info.development else ""
+        output.say(f"{info.address}  {info.name}{marks}{_mark(info == default)}")
+    for one in signers:
+        output.say(f"{one.address}  {one.name}  elsewhere{_mark(one == default)}")
+    if not keys and not signers:
         output.note("no keys yet; `integrity key new` makes one")
 
 
-def _is(info: KeyInfo, default: str | None) -> bool:
-    return default in (info.name, info.address)
+def _default(given: Session) -> Identity | None:
+    """What signs when no --key is given."""
+    from integrity.errors import KeyRefused
+
+    try:
+        return given.key(None)
+    except KeyRefused:
+        return None
+
+
+def _mark(is_default: bool) -> str:
+    return "  default" if is_default else ""
 
 
 @app.command("import")
