@@ -23,12 +23,19 @@ from integrity.errors import (
     RecordUnproven,
     ReleaseNotFound,
     Revoked,
+    Rollback,
     RpcAnswerInvalid,
     RpcUnavailable,
     StaleBlock,
     Unfinalized,
 )
-from integrity.verifier.record import Record, RecordVerifier, check_publisher, not_recorded
+from integrity.verifier.record import (
+    Record,
+    RecordVerifier,
+    check_publisher,
+    check_seen,
+    not_recorded,
+)
 from integrity.verifier.verdict import Step, Verdict, at_step
 
 _NO_RECORD = (ReleaseNotFound, RecordUnproven)
@@ -124,7 +131,7 @@ def still_stands(
     except (RpcUnavailable, NoQuorum, StaleBlock) as error:
         warnings.append(f"whether the record still stands could not be looked at: {error.message}")
         return record, None
-    except Revoked as error:
+    except (Revoked, Rollback) as error:
         error.next = (
             f"What was downloaded is in {kept}, for whoever looks into it. {error.next}".rstrip()
         )
@@ -163,8 +170,8 @@ def read_record(
         (manifest,) = view.words([manifest_slot(*names, sequence)])
         endorsements = _endorsements(view, verifier.policy.endorsers, manifest)
     verifier.step3_account(view.code_hash, proven=view.is_proven)
-    record = verifier.step4_record(version, head, release, manifest, endorsements)
-    mark = session.seen.mark(link.chain_id, record.registry, *names)
+    mark = session.seen.mark(link.chain_id, view.registry.address, *names)
+    record = verifier.step4_record(version, head, release, manifest, endorsements, mark)
     since = session.trust.compromised_since(link.chain_id, link.publisher)
     record = verifier.step5_rollback(record, mark, since)
     session.seen.note(record)
@@ -195,15 +202,24 @@ def latest_manifest(session: Session, link: Link) -> bytes:
     return _latest(session, session.view(link), link)[1]
 
 
-def head_of(view: View, link: Link) -> Head:
-    """The head of the link's package. Raises what :meth:`View.words` raises."""
+def head_of(session: Session, view: View, link: Link) -> Head:
+    """The head of the link's package, held against what this home has seen of it. Raises Rollback,
+    StaleBlock, and what :meth:`View.words` raises.
+    """
+    head = _head(view, link)
+    names = (link.chain_id, view.registry.address, link.publisher, link.package)
+    check_seen(link, head, view.block, view.vouched, session.seen.mark(*names))
+    return head
+
+
+def _head(view: View, link: Link) -> Head:
     (word,) = view.words([head_slot(link.publisher, link.package)])
     return decode_head(word)
 
 
 def no_release(session: Session, view: View, link: Link) -> IntegrityError:
     """What to raise where the link's package has none."""
-    if head_of(session.newest(link.chain_id, link.publisher), link).count:
+    if _head(session.newest(link.chain_id, link.publisher), link).count:
         return _unfinalized(f"{link.package} has releases, but none", view.block)
     what = f"no release of {link.package} of {link.publisher} on chain {link.chain_id}"
     return not_recorded(what, view.block, view.vouched, proven=view.is_proven)
@@ -215,7 +231,7 @@ def _unfinalized(what: str, block: Block) -> Unfinalized:
 
 def _latest(session: Session, view: View, link: Link) -> tuple[int, bytes]:
     """(sequence, manifest digest) of the latest release."""
-    head = head_of(view, link)
+    head = head_of(session, view, link)
     if head.count == 0:
         raise no_release(session, view, link)
     if head.latest == 0:

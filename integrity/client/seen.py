@@ -14,7 +14,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from integrity.disk.files import write_whole
-from integrity.errors import DiskError
+from integrity.errors import DiskError, StoreError
 from integrity.verifier.record import Mark, Record
 from integrity.verifier.state import CHECKPOINT, QUORUM
 
@@ -33,15 +33,24 @@ class Seen:
         return self._folder / hashlib.sha256(name.encode()).hexdigest()
 
     def mark(self, chain_id: int, registry: str, publisher: str, package: str) -> Mark | None:
-        """The mark; None when there is none, or none that can be read."""
+        """The mark; None when there is none. Raises StoreError when there is something else: a rollback
+        could not be noticed any more.
+        """
         path = self.path(chain_id, registry, publisher, package)
         try:
             values = json.loads(path.read_text("utf-8"))
             numbers = [values[field.name] for field in fields(Mark)]
-        except (OSError, ValueError, TypeError, KeyError):
+            if not all(type(number) is int and number >= 0 for number in numbers):
+                raise ValueError
+        except FileNotFoundError:
             return None
-        if not all(type(number) is int and number >= 0 for number in numbers):
-            return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            why = getattr(error, "strerror", None) or "it is no mark"
+            raise StoreError(
+                f"how far this home has seen {package} of {publisher} cannot be read from {str(path)!r}: "
+                f"{why}",
+                next="Put the file back from a copy; or delete it, and whatever is seen next counts.",
+            ) from error
         return Mark(*numbers)
 
     def note(self, record: Record) -> None:

@@ -92,7 +92,7 @@ def history_at(session: Session, index: Index, view: View, link: Link) -> Histor
 
 def _head(session: Session, view: View, link: Link) -> Head:
     """Raises ReleaseNotFound, RecordUnproven or Unfinalized when the package has no release."""
-    head = head_of(view, link)
+    head = head_of(session, view, link)
     if head.count == 0:
         raise no_release(session, view, link)
     return head

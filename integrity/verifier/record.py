@@ -174,16 +174,19 @@ class RecordVerifier:
         release_word: bytes,
         manifest_word: bytes,
         endorsements: Mapping[str, bytes] | None = None,
+        mark: Mark | None = None,
     ) -> Record:
         """4. Storage: head, release and manifest digest agree, the release is not revoked, the link's pin
         holds, and what the policy asks of a release is there. ``manifest_word`` is that of the sequence the
-        release's word gives, ``endorsements`` the word of each endorser that was asked about.
+        release's word gives, ``endorsements`` the word of each endorser that was asked about. Where there is
+        no record, the head is held against the ``mark`` before that is said.
         """
         with self._step(4):
             assert self._block is not None
             head, release = decode_head(head_word), decode_release(release_word)
             name = f"{self._link.package}@{version} of {self._link.publisher}"
             if release.sequence == 0:
+                check_seen(self._link, head, self._block, self._vouched, mark)
                 raise not_recorded(
                     f"no record of {name} on chain {self._link.chain_id}",
                     self._block, self._vouched, proven=self._is_proven,
@@ -232,7 +235,7 @@ class RecordVerifier:
             if mark is not None and record.vouched.how == CHECKPOINT:
                 what = "what was seen later does not count against a checkpoint"
             elif mark is not None:
-                check_mark(record, mark)
+                check_seen(self._link, record.head, record.block, record.vouched, mark)
                 what = f"the package is no less than it was at block {mark.block}"
             if compromised_since is not None and record.published_at >= compromised_since:
                 raise PublisherCompromised(
@@ -302,29 +305,31 @@ def _endorsed(by: tuple[str, ...]) -> str:
     return f", and is endorsed by {', '.join(by)}" if by else ""
 
 
-def check_mark(record: Record, mark: Mark) -> None:
-    """Raises StaleBlock when the chain is read at an older block than one that was seen, Rollback when
-    the package has shrunk since.
+def check_seen(link: Link, head: Head, block: Block, vouched: Vouched, mark: Mark | None) -> None:
+    """What step 5 says of a package's head, also of one without the release that is asked about: raises
+    StaleBlock when the chain is read at an older block than one that was seen, Rollback when the package
+    has shrunk since. Nothing is held against a checkpoint, whose age is what the person asked for.
     """
-    name = f"{record.package} of {record.publisher}"
-    if record.block.number < mark.block:
-        raise StaleBlock(
-            f"{name} was seen at block {mark.block} before, and the node's newest to read at is "
-            f"{record.block.number}",
-            next="Ask another node with --rpc; this one is behind.",
-            evidence={"block": record.block.number, "seen": mark.block},
-        )
-    head = record.head
-    if head.count < mark.count or head.updated_at < mark.updated_at:
-        raise Rollback(
-            f"{name} has {head.count} releases as of block {record.block.number}, and had {mark.count} "
-            f"at block {mark.block}: a part of its history is hidden",
-            evidence={
-                "count": head.count, "seen_count": mark.count, "updated_at": head.updated_at,
-                "seen_updated_at": mark.updated_at, "block": record.block.number,
-                "seen_block": mark.block,
-            },
-        )  # fmt: skip
+    if mark is None or vouched.how == CHECKPOINT:
+        return
+    name = f"{link.package} of {link.publisher}"
+    with at_step(5):
+        if block.number < mark.block:
+            raise StaleBlock(
+                f"{name} was seen at block {mark.block} before, and the node's newest to read at is "
+                f"{block.number}",
+                next="Ask another node with --rpc; this one is behind.",
+                evidence={"block": block.number, "seen": mark.block},
+            )
+        if head.count < mark.count or head.updated_at < mark.updated_at:
+            raise Rollback(
+                f"{name} has {head.count} releases as of block {block.number}, and had {mark.count} "
+                f"at block {mark.block}: a part of its history is hidden",
+                evidence={
+                    "count": head.count, "seen_count": mark.count, "updated_at": head.updated_at,
+                    "seen_updated_at": mark.updated_at, "block": block.number, "seen_block": mark.block,
+                },
+            )  # fmt: skip
 
 
 def check_publisher(link: Link, named: str | None, trusted: bool) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from integrity.errors import (
     ProofInvalid,
     ProofUnavailable,
     RecordUnproven,
+    ReleaseNotFound,
     Rollback,
     RpcAnswerInvalid,
     RpcUnavailable,
     StaleBlock,
+    StoreError,
     UsageError,
 )
 from integrity.finding.history import history
@@ -479,6 +482,49 @@ def test_threat_4_what_more_than_one_node_vouched_for_is_never_less_again(
     policy(session, "")
     with pytest.raises(Rollback):  # one node alone is held against it, too
         resolve(replace(session, rpc=(three[2].url,)), link)
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_threat_4_what_is_hidden_altogether_is_a_rollback_too(
+    releases: Releases, reader: Session, lying_rpc: MakeRpc, *, behind: bool
+) -> None:
+    """Neither a version, nor the latest, nor a package that was seen is said not to be there."""
+    reader = replace(reader, rpc=(lying_rpc().url,))
+    record = resolve(reader, releases.first.link)
+    block = record.block.number + (1000 if behind else 0)
+    mark = Mark(record.head.count + 1, record.head.updated_at, block)
+    expected = StaleBlock if behind else Rollback
+    for package, version in (
+        (record.package, "9.9.9"), (record.package, None), ("gone", "1.0.0"), ("gone", None),
+    ):  # fmt: skip
+        path = reader.seen.path(record.chain_id, record.registry, record.publisher, package)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(mark)))
+        link = Link(record.chain_id, record.publisher, package, version)
+        with pytest.raises(expected) as caught:
+            resolve(reader, link)
+        assert caught.value.step == 5
+        with pytest.raises(expected):
+            history(reader, link)
+        at = replace(reader, checkpoint=record.block.hash)
+        if package == "gone" or version is not None:
+            with pytest.raises(ReleaseNotFound):  # the person's own choice of a block
+                resolve(at, link)
+
+
+def test_threat_4_a_mark_that_cannot_be_read_is_not_passed_over(
+    releases: Releases, reader: Session, lying_rpc: MakeRpc
+) -> None:
+    link, reader = releases.first.link, replace(reader, rpc=(lying_rpc().url,))
+    record = resolve(reader, link)
+    path = reader.seen.path(link.chain_id, record.registry, link.publisher, link.package)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for text in ("garbage", "", "{}", '{"count": 1, "updated_at": 1, "block": -1}', "[" * 9):
+        path.write_text(text)
+        with pytest.raises(StoreError, match="cannot be read") as caught:
+            resolve(reader, link)
+        assert str(path) in caught.value.message
+        assert caught.value.exit_code == 3
 
 
 def test_threat_4_a_single_node_leaves_no_mark(
