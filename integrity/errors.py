@@ -19,7 +19,8 @@ class IntegrityError(Exception):
 
     ``evidence`` is a flat map of what was seen, ``causes`` are the messages of the errors behind
     this one, one for each source or node that was asked. ``step`` is the verifier's step (spec v1,
-    section 6.2) that said no, if it was one.
+    section 6.2) that said no, if it was one, and ``passed`` are those before it, as
+    :class:`integrity.verifier.verdict.Step`.
     """
 
     family: ClassVar[str] = "error"
@@ -40,6 +41,7 @@ class IntegrityError(Exception):
         self.evidence: dict[str, Any] = dict(evidence or {})
         self.causes: list[str] = list(causes)
         self.step: int | None = None
+        self.passed: tuple[Any, ...] | None = None
         for line in (*self.causes, self.next):  # for who sees no more than a traceback
             if line:
                 self.add_note(line)

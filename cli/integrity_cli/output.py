@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from integrity.errors import IntegrityError
+    from integrity.verifier.verdict import Step
 
 
 _gone: list[str] = []
@@ -135,7 +136,8 @@ def fail(error: IntegrityError, *, as_json: bool) -> None:
 
         with contextlib.suppress(DiskError):
             if not _gone:  # stdout takes something
-                emit({"error": error_value(error)})
+                passed = steps_value(error.passed or ())
+                emit({"error": error_value(error) | {"steps": passed}})
                 return
     note(f"integrity: {error.message}")
     for cause in error.causes:
@@ -157,6 +159,33 @@ def error_value(error: IntegrityError) -> dict[str, Any]:
     }
 
 
+def steps_value(steps: Iterable[Step]) -> list[dict[str, Any]]:
+    """The verifier's steps."""
+    return [
+        {"step": one.number, "name": one.name, "found": one.found, "evidence": dict(one.evidence)}
+        for one in steps
+    ]
+
+
+def steps_lines(steps: Iterable[Step]) -> Iterator[str]:
+    """The same for people."""
+    for one in steps:
+        yield f"  {one.number} {one.name:<12}  {one.found}"
+
+
+@contextlib.contextmanager
+def explaining(why: bool) -> Iterator[None]:
+    """Around what tells the steps of the verifier: of a failure, those before it, and which one it was."""
+    try:
+        yield
+    except Exception as error:
+        from integrity.errors import IntegrityError
+
+        if why and isinstance(error, IntegrityError) and error.step is not None:
+            say(*steps_lines(error.passed or ()), f"  {error.step} {error.family}: {error.name}")
+        raise
+
+
 def fail_usage(message: str, *, as_json: bool) -> None:
     """A command line that is not one."""
     if as_json:
@@ -164,6 +193,7 @@ def fail_usage(message: str, *, as_json: bool) -> None:
             "error": {
                 "family": "refused", "name": "UsageError", "message": message,
                 "next": "Look at --help.", "causes": [], "evidence": {}, "step": None,
+                "steps": [],
             }
         })  # fmt: skip
     elif message.startswith("Usage:"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from integrity_cli.output import moment, number
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from integrity.core.registry import Block
     from integrity.finding.endorsing import Endorsement
     from integrity.verifier.record import Record
-    from integrity.verifier.verdict import Step
 
 
 class Sent(Protocol):
@@ -97,20 +95,6 @@ def record_value(record: Record | None) -> dict[str, Any]:
         "basis": record.basis if record else None,
         "block": block_value(record.block) if record else None,
     }
-
-
-def steps_value(steps: Iterable[Step]) -> list[dict[str, Any]]:
-    """The verifier's steps."""
-    return [
-        {"step": one.number, "name": one.name, "found": one.found, "evidence": dict(one.evidence)}
-        for one in steps
-    ]
-
-
-def steps_lines(steps: Iterable[Step]) -> Iterator[str]:
-    """The same for people."""
-    for one in steps:
-        yield f"  {one.number} {one.name:<12}  {one.found}"
 
 
 def record_link(record: Record) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from integrity.client.resolving import begin, read_record, resolve
+from integrity.client.resolving import begin, read_record, resolve, verifier_of
 from integrity.client.session import Session
 from integrity.client.viewing import View
 from integrity.core.links import Link
@@ -25,7 +26,7 @@ from integrity.errors import (
 from integrity.verifier.policy import ENDORSERS_LIMIT, Policy
 from integrity.verifier.proofs import read_header
 from integrity.verifier.receipt import RECEIPT_LIMIT, Receipt, check, check_asked, decode, encode
-from integrity.verifier.record import Record, check_publisher
+from integrity.verifier.record import Record
 from integrity.verifier.state import CHECKPOINT, SEEN, Vouched
 
 
@@ -117,12 +118,12 @@ def check_receipt(session: Session, data: bytes, link: Link | None = None) -> Re
     if link is not None:
         check_asked(receipt, link)
     meant = link or receipt.link
-    check_publisher(meant, session.named_publisher, session.trusts(meant))
-    policy = session.policy(receipt.chain_id, receipt.link)
-    registry = session.registry(receipt.chain_id, receipt.publisher)
+    verifier = verifier_of(session, replace(receipt.link, pin=meant.pin))
     since = session.trust.compromised_since(receipt.chain_id, receipt.publisher)
-    vouched = _vouched(session, receipt, read_header(receipt.header).block, policy)
-    return check(receipt, registry, vouched, policy, since, meant)
+    with verifier.at(2):
+        block = read_header(receipt.header).block
+        vouched = _vouched(session, receipt, block, verifier.policy)
+    return check(receipt, verifier, vouched, since, meant)
 
 
 def _vouched(session: Session, receipt: Receipt, block: Block, policy: Policy) -> Vouched:

@@ -36,21 +36,14 @@ from integrity.verifier.record import (
     check_seen,
     not_recorded,
 )
-from integrity.verifier.verdict import Step, Verdict, at_step
+from integrity.verifier.verdict import Verdict
 
 _NO_RECORD = (ReleaseNotFound, RecordUnproven)
 _NONE = bytes(32)
 
 
-def resolve(
-    session: Session,
-    link: Link,
-    *,
-    version_hint: str | None = None,
-    steps: list[Step] | None = None,
-) -> Record:
-    """The record of a release, read at one block (steps 1 to 5 of the verifier); ``steps`` gets those that
-    were passed.
+def resolve(session: Session, link: Link, *, version_hint: str | None = None) -> Record:
+    """The record of a release, read at one block (steps 1 to 5 of the verifier).
 
     Without a version the package's latest is meant; its name is looked for in ``version_hint`` and
     in the registry's events, and the state decides. Raises UnknownPublisher, PublisherMismatch,
@@ -58,59 +51,56 @@ def resolve(
     DelegateRefused, NotEndorsed, Rollback, PublisherCompromised, what vouching for a block raises, or
     RpcUnavailable.
     """
-    verifier, view = begin(session, link, steps)
-    version = link.version
-    if version is None:
-        version = version_hint or _latest_version(session, view, link)
-    try:
-        record = read_record(session, verifier, view, link, version)
-    except _NO_RECORD:
-        if link.version is None and version_hint:
-            return resolve(session, link, steps=_anew(steps))
-        if link.version is None:
-            raise _not_latest(link, version) from None
-        if _is_waiting(session, link, version):
-            what = f"{link.package}@{version} is recorded, but not"
-            raise _unfinalized(what, view.block) from None
-        raise
-    if link.version is None and record.sequence != record.head.latest:
-        # A manifest may call itself by another version's name; the events tell which one is meant.
-        if version_hint:
-            return resolve(session, link, steps=_anew(steps))
-        raise _not_latest(link, version)
+    verifier, view = begin(session, link)
+    with verifier.at(4):
+        version = link.version or version_hint or _latest_version(session, view, link)
+        try:
+            record = read_record(session, verifier, view, link, version)
+        except _NO_RECORD:
+            if link.version is None and version_hint:
+                return resolve(session, link)
+            if link.version is None:
+                raise _not_latest(link, version) from None
+            if _is_waiting(session, link, version):
+                what = f"{link.package}@{version} is recorded, but not"
+                raise _unfinalized(what, view.block) from None
+            raise
+        if link.version is None and record.sequence != record.head.latest:
+            # A manifest may call itself by another version's name; the events tell which one is meant.
+            if version_hint:
+                return resolve(session, link)
+            raise _not_latest(link, version)
     return record
 
 
 def explain(session: Session, link: Link) -> Verdict:
     """The same as a verdict with its steps: why a record is believed, or at which step it is not."""
-    steps: list[Step] = []
     try:
-        resolve(session, link, steps=steps)
+        return Verdict(resolve(session, link).steps)
     except IntegrityError as error:
-        return Verdict(tuple(steps), error)
-    return Verdict(tuple(steps))
+        return Verdict(error.passed or (), error)
 
 
-def begin(
-    session: Session, link: Link, steps: list[Step] | None = None, view: View | None = None
-) -> tuple[RecordVerifier, View]:
+def begin(session: Session, link: Link, view: View | None = None) -> tuple[RecordVerifier, View]:
     """Steps 1 and 2 of the verifier: the publisher, and the block to read at, unless that is known. Raises
     what they do.
     """
-    policy = session.policy(link.chain_id, link)
-    registry = session.registry(link.chain_id, link.publisher)
-    verifier = RecordVerifier(link, registry, policy, steps)
-    verifier.step1_publisher(session.named_publisher, session.trusts(link))
-    with at_step(2):
+    verifier = verifier_of(session, link)
+    with verifier.at(2):
         view = view or session.view(link)
     verifier.step2_block(view.chain_id, view.block, view.vouched)
     return verifier, view
 
 
-def _anew(steps: list[Step] | None) -> list[Step] | None:
-    if steps is not None:
-        steps.clear()
-    return steps
+def verifier_of(session: Session, link: Link) -> RecordVerifier:
+    """A verifier with what this home asks of the link's records, past step 1. Raises UnknownPublisher or
+    PublisherMismatch.
+    """
+    policy = session.policy(link.chain_id, link)
+    registry = session.registry(link.chain_id, link.publisher)
+    verifier = RecordVerifier(link, registry, policy)
+    verifier.step1_publisher(session.named_publisher, session.trusts(link))
+    return verifier
 
 
 def still_stands(

@@ -29,7 +29,14 @@ from integrity.fetch.engine import Fetcher
 from integrity.ports import Progress, Report, Source
 from integrity.verifier.content import manifest_digest
 from integrity.verifier.record import Record
-from integrity.verifier.verdict import Step, completeness_step, manifest_step, pieces_step
+from integrity.verifier.verdict import (
+    Step,
+    after,
+    at_step,
+    completeness_step,
+    manifest_step,
+    pieces_step,
+)
 
 VERIFIED, FAILED, UNKNOWN, UNCHANGED = "verified", "failed", "unknown", "unchanged"
 
@@ -156,8 +163,9 @@ def bring_recorded(
     session: Session, file: ManifestFile, record: Record, fetcher: Fetcher, beside: Path | None
 ) -> Header:
     """The same of a record that is known."""
-    _bring(session, file, record.manifest, fetcher, beside)
-    return _checked(file, record)
+    with after(record.steps), at_step(6):
+        _bring(session, file, record.manifest, fetcher, beside)
+        return _checked(file, record)
 
 
 def _checked(file: ManifestFile, record: Record) -> Header:

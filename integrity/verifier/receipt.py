@@ -23,8 +23,8 @@ from integrity.core.registry import (
     release_slot,
 )
 from integrity.errors import FormatError, ProofInvalid, WrongRelease
-from integrity.verifier.policy import ENDORSERS_LIMIT, Policy
-from integrity.verifier.proofs import read_header
+from integrity.verifier.policy import ENDORSERS_LIMIT
+from integrity.verifier.proofs import BlockHeader, read_header
 from integrity.verifier.record import Record, RecordVerifier, Registry
 from integrity.verifier.state import ProvenState, Vouched
 
@@ -32,6 +32,9 @@ RECEIPT_LIMIT = 1 << 20
 """Bytes of a receipt: its four proofs have at most 65 nodes of 0.8 KB each, twice that in hex."""
 
 _NODES = 65
+_ANOTHER = (
+    "Do not believe it: take another one with `integrity receipt export`, or from who made it."
+)
 _PROOFS = ("account", "head", "manifest", "release")
 _NAMES = ("package", "publisher", "registry", "version")
 _DOCUMENT = Document(
@@ -115,53 +118,67 @@ def check_asked(receipt: Receipt, link: Link) -> None:
 
 def check(
     receipt: Receipt,
-    registry: Registry,
+    verifier: RecordVerifier,
     vouched: Vouched,
-    policy: Policy = Policy(),  # noqa: B008 - it never changes
     compromised_since: int | None = None,
     asked: Link | None = None,
 ) -> Record:
-    """Steps 2 to 5 of the verifier; ``vouched`` is who vouches for its block, ``asked`` the link that it is
-    held against, by :func:`check_asked` before. What was seen later is not held against it: a receipt says
-    of which block it is. Of the policy counts what it asks of a release.
+    """Steps 2 to 5 of a verifier that is past step 1, of the receipt's link with the pin of the one that was
+    ``asked`` about, against which :func:`check_asked` held it; ``vouched`` is who vouches for its block.
+    What was seen later is not held against it: a receipt says of which block it is. Of the policy counts
+    what it asks of a release.
+
     Raises RegistryMismatch, ProofInvalid, ReleaseNotFound, Revoked, ManifestMismatch, DelegateRefused,
     NotEndorsed, RecordUnproven when it does not say of an endorser, WrongRelease or PublisherCompromised.
     """
-    link = replace(receipt.link, pin=asked.pin if asked else None)
     header = read_header(receipt.header)
-    verifier = RecordVerifier(link, registry, policy)
-    verifier.step1_publisher(link.publisher, False)
     verifier.step2_block(receipt.chain_id, header.block, vouched)
+    with verifier.at(3):
+        state, words, endorsements = _proven(receipt, header, verifier.registry)
+    verifier.step3_account(state.code_hash, proven=True)
+    record = verifier.step4_record(receipt.version, *words, endorsements)
+    with verifier.at(4):
+        if asked is not None and asked.version is None and not record.is_latest:
+            raise WrongRelease(
+                f"{asked} means the latest release, and the receipt is of {record.version}, which was not "
+                f"that as of block {record.block.number}",
+                next="Name the version in the link, if this one is meant.",
+                evidence={"sequence": record.sequence, "latest": record.head.latest},
+            )
+    return verifier.step5_rollback(record, None, compromised_since, of_receipt=True)
+
+
+def _proven(
+    receipt: Receipt, header: BlockHeader, registry: Registry
+) -> tuple[ProvenState, tuple[bytes, bytes, bytes], dict[str, bytes]]:
+    """The account; the words of head, release and manifest; and those of the endorsers."""
     if receipt.registry != registry.address:
         raise ProofInvalid(
             f"the receipt is of the contract {receipt.registry}, and the registry is {registry.address}",
+            next=_ANOTHER,
             evidence={"expected": registry.address, "actual": receipt.registry},
         )
     state = ProvenState(header, registry.address)
-    names = (link.publisher, link.package)
-    slots = [head_slot(*names), release_slot(*names, receipt.version)]
-    first = {slots[0]: receipt.head, slots[1]: receipt.release}
-    head, release = state.take(StateProof(receipt.account, first), slots)
-    manifest, sequence = bytes(32), decode_release(release).sequence
-    endorsements: dict[str, bytes] = {}
-    if sequence:
-        slot = manifest_slot(*names, sequence)
-        (manifest,) = state.take(StateProof(receipt.account, {slot: receipt.manifest}), [slot])
-        for endorser, nodes in receipt.endorsements.items():
-            slot = endorsement_slot(endorser, manifest)
-            (endorsements[endorser],) = state.take(
-                StateProof(receipt.account, {slot: nodes}), [slot]
-            )
-    verifier.step3_account(state.code_hash, proven=True)
-    record = verifier.step4_record(receipt.version, head, release, manifest, endorsements)
-    if asked is not None and asked.version is None and not record.is_latest:
-        raise WrongRelease(
-            f"{asked} means the latest release, and the receipt is of {record.version}, which was not that "
-            f"as of block {record.block.number}",
-            next="Name the version in the link, if this one is meant.",
-            evidence={"sequence": record.sequence, "latest": record.head.latest},
-        )
-    return verifier.step5_rollback(record, None, compromised_since)
+    names = (receipt.publisher, receipt.package)
+
+    def word(slot: bytes, nodes: tuple[bytes, ...]) -> bytes:
+        try:
+            return state.take(StateProof(receipt.account, {slot: nodes}), [slot])[0]
+        except ProofInvalid as error:
+            error.next = _ANOTHER
+            raise error.about("what the receipt says is not proven by it") from None
+
+    head = word(head_slot(*names), receipt.head)
+    release = word(release_slot(*names, receipt.version), receipt.release)
+    sequence = decode_release(release).sequence
+    if not sequence:
+        return state, (head, release, bytes(32)), {}
+    manifest = word(manifest_slot(*names, sequence), receipt.manifest)
+    endorsements = {
+        endorser: word(endorsement_slot(endorser, manifest), nodes)
+        for endorser, nodes in receipt.endorsements.items()
+    }
+    return state, (head, release, manifest), endorsements
 
 
 def _endorsements(value: object) -> dict[str, tuple[bytes, ...]]:

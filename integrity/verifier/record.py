@@ -40,7 +40,7 @@ from integrity.errors import (
 from integrity.verifier.policy import Policy
 from integrity.verifier.proofs import EMPTY_CODE
 from integrity.verifier.state import CHECKPOINT, ONE_NODE, Vouched, basis
-from integrity.verifier.verdict import Step, at_step
+from integrity.verifier.verdict import Step, after, at_step
 
 _NO_MANIFEST = bytes(32)
 
@@ -100,8 +100,8 @@ class Mark:
 
 
 class RecordVerifier:
-    """One release; each step takes its own evidence, raises, or lets the next one be called. ``steps``
-    gets those that were passed.
+    """One release; each step takes its own evidence, raises, or lets the next one be called. What it
+    raises says which ones were passed.
 
     A step called out of order, or after one that raised, is a mistake in the program: RuntimeError.
     """
@@ -111,23 +111,28 @@ class RecordVerifier:
         link: Link,
         registry: Registry,
         policy: Policy = Policy(),  # noqa: B008 - it never changes
-        steps: list[Step] | None = None,
     ) -> None:
         self._link = link
-        self._registry = registry
+        self.registry = registry
         self.policy = policy
-        self._steps = [] if steps is None else steps
+        self._steps: list[Step] = []
         self._next = 1
         self._block: Block | None = None
         self._vouched = Vouched(ONE_NODE)
         self._is_proven = False
 
     @contextmanager
+    def at(self, number: int) -> Iterator[None]:
+        """Around whatever a step needs: an error out of it is that step's, and says which were passed."""
+        with after(self._steps), at_step(number):
+            yield
+
+    @contextmanager
     def _step(self, number: int) -> Iterator[None]:
         if self._next != number:
             raise RuntimeError(f"step {number} of the verifier was called out of order")
         self._next = 0  # none, if it raises
-        with at_step(number):
+        with self.at(number):
             yield
         self._next = number + 1
 
@@ -159,9 +164,9 @@ class RecordVerifier:
     def step3_account(self, code_hash: bytes, *, proven: bool) -> None:
         """3. Account: the registry's own code stands at the registry's address."""
         with self._step(3):
-            check_code(self._registry, self._link.chain_id, code_hash)
+            check_code(self.registry, self._link.chain_id, code_hash)
             self._is_proven = proven
-            address = self._registry.address
+            address = self.registry.address
             self._found(
                 3, f"the registry's own code stands at {address}: {_how(proven)}",
                 registry=address, code_hash=code_hash.hex(), proven=proven,
@@ -218,21 +223,25 @@ class RecordVerifier:
             release.published_at,
             release.by,
             self._block,
-            self._registry.address,
+            self.registry.address,
             self._vouched,
             self._is_proven,
             endorsed,
         )
 
     def step5_rollback(
-        self, record: Record, mark: Mark | None, compromised_since: int | None
-    ) -> Record:
+        self, record: Record, mark: Mark | None, compromised_since: int | None, *,
+        of_receipt: bool = False,
+    ) -> Record:  # fmt: skip
         """5. Rollback: the package is no less than this reader has seen of it, and the release is not of
-        a time at which its publisher's key was in other hands (Unix seconds).
+        a time at which its publisher's key was in other hands (Unix seconds). Nothing that was seen is held
+        against a receipt.
         """
         with self._step(5):
             what = "nothing was seen of the package before"
-            if mark is not None and record.vouched.how == CHECKPOINT:
+            if of_receipt:
+                what = "a receipt is of its own block, and what was seen later does not count against it"
+            elif mark is not None and record.vouched.how == CHECKPOINT:
                 what = "what was seen later does not count against a checkpoint"
             elif mark is not None:
                 check_seen(self._link, record.head, record.block, record.vouched, mark)
@@ -287,14 +296,21 @@ class RecordVerifier:
             return endorsed
         missing = [one for one in asked if one not in endorsed]
         unknown = [one for one in asked if one not in words or not self._is_proven]
-        error = NotEndorsed if len(endorsed) + len(unknown) < needed else RecordUnproven
-        raise error(
-            f"{len(endorsed)} of the policy's endorsers have endorsed {name}, and {needed} have to",
-            evidence={
-                "needed": needed, "endorsed_by": list(endorsed), "missing": missing,
-                "unknown": [one for one in missing if one in unknown],
-            },
-        )  # fmt: skip
+        evidence = {
+            "needed": needed, "endorsed_by": list(endorsed), "missing": missing,
+            "unknown": [one for one in missing if one in unknown],
+        }  # fmt: skip
+        told = (
+            f"{len(endorsed)} of the policy's endorsers have endorsed {name}, and {needed} have to"
+        )
+        if len(endorsed) + len(unknown) < needed:
+            raise NotEndorsed(told, evidence=evidence)
+        raise RecordUnproven(
+            f"{told}; nothing is known here of {', '.join(one for one in missing if one in unknown)}",
+            next="Ask a node that proves its state, with --rpc; of a receipt, take a new one, which has what "
+            "the policy's endorsers say.",
+            evidence=evidence,
+        )
 
 
 def _how(proven: bool) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,19 @@ def at_step(number: int) -> Iterator[None]:
     except IntegrityError as error:
         if error.step is None:
             error.step = number
+        raise
+
+
+@contextlib.contextmanager
+def after(steps: Sequence[Step]) -> Iterator[None]:
+    """Around what comes after these steps: an error out of it says that they were passed, unless it says
+    which were already.
+    """
+    try:
+        yield
+    except IntegrityError as error:
+        if error.passed is None:
+            error.passed = tuple(steps)
         raise
 
 

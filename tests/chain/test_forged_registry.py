@@ -26,7 +26,7 @@ from integrity.home import Home
 from integrity.keys.keystore import DEVELOPMENT_CHAIN
 from integrity.verifier.proofs import read_header
 from integrity.verifier.receipt import Receipt, check, encode
-from integrity.verifier.record import Registry
+from integrity.verifier.record import RecordVerifier, Registry
 from integrity.verifier.state import CHECKPOINT, Vouched
 from tests.cli.running import User
 
@@ -187,7 +187,9 @@ def test_threat_10_its_receipts_are_refused(forged: Forged, tmp_path: Path, hone
 
     address = parse_address(forged.address)
     own = Registry(address, REGISTRY.code_hash)
-    pinned = check(receipt(address), own, Vouched(CHECKPOINT))
+    believing = RecordVerifier(receipt(address).link, own)
+    believing.step1_publisher(VICTIM, False)
+    pinned = check(receipt(address), believing, Vouched(CHECKPOINT))
     assert pinned.manifest == MANIFEST, "who pins it gets what it says"
     data = encode(receipt(address if honest else REGISTRY.address))
     session = Session(Home.at(tmp_path / "home"), publisher=VICTIM, checkpoint=block.hash)

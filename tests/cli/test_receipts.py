@@ -174,6 +174,35 @@ def test_an_unknown_publisher_and_another_release_are_refused(
     offline.run("receipt", "check", receipt, other, *named).error("WrongRelease", 4)
 
 
+def test_why_tells_the_steps_before_the_one_that_says_no(
+    release: Release, receipt: Path, offline: User
+) -> None:
+    named = ("--publisher", release.address)
+    for command in (
+        ("receipt", "check", receipt),
+        ("verify", release.folder, "--receipt", receipt),
+    ):
+        told = offline.run(*command, *named, "--checkpoint", "11" * 32, "--why")
+        assert told.code == 3
+        first, second = told.text.splitlines()
+        assert "1 who " in first
+        assert "was named for this call" in first
+        assert second.strip() == "2 could not check: HeaderUntrusted"
+        error = offline.run(*command, *named, "--checkpoint", "11" * 32, "--json").json()["error"]
+        assert (error["step"], [one["step"] for one in error["steps"]]) == (2, [1])
+    block = block_of(offline, receipt, release.address)
+    offline.ok("trust", "add", "acme", release.address, "--chain", release.link.split(":")[1])
+    told = offline.ok("receipt", "check", receipt, "--checkpoint", block, "--why")
+    assert "is trusted in this home" in told.text
+    assert "5 rollback      a receipt is of its own block" in told.text
+    (release.folder.parent / (release.folder.name + ".integrity")).write_text("another one")
+    told = offline.run(
+        "verify", release.folder, "--receipt", receipt, "--checkpoint", block, "--why"
+    )
+    assert "5 rollback" in told.text
+    assert told.code == 3
+
+
 @both
 def test_a_receipt_of_another_chain_than_the_one_that_is_meant_is_refused(
     release: Release, receipt: Path, offline: User

@@ -29,7 +29,7 @@ from integrity.errors import (
 from integrity.trust.introduction import parse_introduction
 from integrity.verifier.policy import Policy
 from integrity.verifier.receipt import RECEIPT_LIMIT, Receipt, check, decode, encode
-from integrity.verifier.record import Registry
+from integrity.verifier.record import Record, RecordVerifier, Registry
 from integrity.verifier.state import CHECKPOINT, Vouched
 
 from .test_proofs import FIELDS
@@ -74,10 +74,17 @@ def made(release: bytes, code_hash: bytes = REGISTRY.code_hash, endorsers: int =
 GOOD = made(word())
 
 
+def checked(receipt: Receipt, registry: Registry, policy: Policy = Policy()) -> Record:  # noqa: B008
+    """What it proves to who believes its publisher and its block."""
+    verifier = RecordVerifier(receipt.link, registry, policy)
+    verifier.step1_publisher(receipt.publisher, False)
+    return check(receipt, verifier, VOUCHED)
+
+
 def test_it_proves_a_record_as_of_its_block() -> None:
     receipt = decode(encode(GOOD))
     assert receipt == GOOD
-    record = check(receipt, REGISTRY, VOUCHED)
+    record = checked(receipt, REGISTRY)
     assert (record.manifest, record.sequence, record.is_latest) == (DIGEST, 1, True)
     assert record.basis == "checkpoint, proven"
     assert record.block.hash == receipt.block_hash == keccak256(GOOD.header)
@@ -85,17 +92,17 @@ def test_it_proves_a_record_as_of_its_block() -> None:
 
 def test_what_was_revoked_or_never_recorded_has_none() -> None:
     with pytest.raises(Revoked):
-        check(made(word(revocation=2)), REGISTRY, VOUCHED)
+        checked(made(word(revocation=2)), REGISTRY)
     with pytest.raises(ReleaseNotFound):
-        check(made(bytes(32)), REGISTRY, VOUCHED)
+        checked(made(bytes(32)), REGISTRY)
 
 
 def test_threat_10_another_contract_is_not_the_registry() -> None:
     with pytest.raises(RegistryMismatch):
-        check(made(word(), keccak256(b"other code")), REGISTRY, VOUCHED)
+        checked(made(word(), keccak256(b"other code")), REGISTRY)
     elsewhere = Registry("0x" + "11" * 20, REGISTRY.code_hash)
     with pytest.raises(ProofInvalid, match="of the contract"):
-        check(GOOD, elsewhere, VOUCHED)
+        checked(GOOD, elsewhere)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +118,7 @@ def test_threat_10_another_contract_is_not_the_registry() -> None:
 )  # fmt: skip
 def test_threats_1_3_a_claim_that_the_proofs_do_not_fit_is_none(change: dict[str, Any]) -> None:
     with pytest.raises(ProofInvalid):
-        check(replace(GOOD, **change), REGISTRY, VOUCHED)
+        checked(replace(GOOD, **change), REGISTRY)
 
 
 @given(st.data())
@@ -123,7 +130,7 @@ def test_no_changed_byte_goes_unseen(data: st.DataObject) -> None:
     if bad == good:
         return
     try:
-        record = check(decode(bad), REGISTRY, VOUCHED)
+        record = checked(decode(bad), REGISTRY)
     except IntegrityError:
         return
     # Another field of the header: it is another block then, and nobody vouches for that one.
@@ -164,10 +171,10 @@ def test_a_key_of_another_type_is_malformed(key: str, value: object) -> None:
     data = json.dumps(VALUE | {key: value}, sort_keys=True, separators=(",", ":")).encode() + b"\n"
     if (key, value) == ("chain", 7):
         # A header does not say of which chain it is: whoever vouches for its hash says that.
-        assert check(decode(data), REGISTRY, VOUCHED).chain_id == 7
+        assert checked(decode(data), REGISTRY).chain_id == 7
         return
     with pytest.raises(IntegrityError) as caught:
-        check(decode(data), REGISTRY, VOUCHED)
+        checked(decode(data), REGISTRY)
     assert caught.value.exit_code in {2, 4}
 
 
@@ -211,25 +218,25 @@ ONE_OF_TWO = Policy(endorsements=1, endorsers=(ENDORSER, IDLE))
 def test_it_carries_what_endorsers_say() -> None:
     receipt = decode(encode(ENDORSED_RECEIPT))
     assert receipt == ENDORSED_RECEIPT
-    record = check(receipt, REGISTRY, VOUCHED, ONE_OF_TWO)
+    record = checked(receipt, REGISTRY, ONE_OF_TWO)
     assert record.endorsed_by == (ENDORSER,)
 
 
 def test_an_endorsement_that_it_proves_to_be_absent_is_missing() -> None:
     both = replace(ONE_OF_TWO, endorsements=2)
     with pytest.raises(NotEndorsed) as caught:
-        check(ENDORSED_RECEIPT, REGISTRY, VOUCHED, both)
+        checked(ENDORSED_RECEIPT, REGISTRY, both)
     assert caught.value.evidence["missing"] == [IDLE]
 
 
 def test_an_endorsement_that_it_does_not_speak_of_is_unknown() -> None:
     with pytest.raises(RecordUnproven):
-        check(GOOD, REGISTRY, VOUCHED, ONE_OF_TWO)
+        checked(GOOD, REGISTRY, ONE_OF_TWO)
     stranger = replace(
         ONE_OF_TWO, endorsements=2, endorsers=(ENDORSER, PUBLISHER, "0x" + "33" * 20)
     )
     with pytest.raises(RecordUnproven) as caught:
-        check(ENDORSED_RECEIPT, REGISTRY, VOUCHED, stranger)
+        checked(ENDORSED_RECEIPT, REGISTRY, stranger)
     assert caught.value.evidence["unknown"] == ["0x" + "33" * 20]
 
 
@@ -237,7 +244,7 @@ def test_an_endorsement_of_one_account_is_no_proof_for_another() -> None:
     nodes = ENDORSED_RECEIPT.endorsements[ENDORSER]
     forged = replace(GOOD, endorsements={IDLE: nodes})
     with pytest.raises(ProofInvalid):
-        check(forged, REGISTRY, VOUCHED, ONE_OF_TWO)
+        checked(forged, REGISTRY, ONE_OF_TWO)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from integrity_cli.options import (
 )
 from integrity_cli.options import path as parse_path
 from integrity_cli.progress import Form, Shown, shown
-from integrity_cli.values import record_link, record_value, rests_on, steps_value
+from integrity_cli.values import record_link, record_value, rests_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -185,7 +185,7 @@ def _value(result: Got) -> dict[str, Any]:
         "fetched": result.fetched,
         "sources": _sources(result.sources),
         **record_value(result.record),
-        "steps": steps_value(result.steps),
+        "steps": output.steps_value(result.steps),
         "warnings": result.warnings,
     }
 

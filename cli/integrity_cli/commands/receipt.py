@@ -21,7 +21,7 @@ from integrity_cli.options import (
     session,
 )
 from integrity_cli.options import path as parse_path
-from integrity_cli.values import record_link, record_value, rests_on, steps_lines, steps_value
+from integrity_cli.values import record_link, record_value, rests_on
 
 app = typer.Typer(
     help="Take records along with their proofs.",
@@ -102,17 +102,18 @@ def check(
     given = session(rpc=rpc, chain=chain, publisher=publisher, checkpoint=checkpoint)
     parsed = None if link is None else given.link(link)
     given = known(given, parsed or decode(data).link)
-    record = check_receipt(given, data, parsed)
+    with output.explaining(why and not as_json):
+        record = check_receipt(given, data, parsed)
     if as_json:
         output.emit({
             "link": record_link(record), "manifest": record.manifest.hex(),
             "sequence": record.sequence, "published_at": record.published_at,
-            **record_value(record), "steps": steps_value(record.steps),
+            **record_value(record), "steps": output.steps_value(record.steps),
         })  # fmt: skip
         return
     output.say(
         f"verified  {record_link(record)}",
         f"  manifest  {record.manifest.hex()}",
         f"  not revoked as of {rests_on(record)}",
-        *(steps_lines(record.steps) if why else ()),
+        *(output.steps_lines(record.steps) if why else ()),
     )

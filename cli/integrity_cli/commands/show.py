@@ -19,7 +19,7 @@ from integrity_cli.options import (
     Why,
     reading,
 )
-from integrity_cli.values import block_value, record_link, rests_on, steps_lines, steps_value
+from integrity_cli.values import block_value, record_link, rests_on
 
 if TYPE_CHECKING:
     from integrity.client.session import Session
@@ -85,12 +85,12 @@ def _explain(given: Session, link: Link, *, as_json: bool) -> None:
         output.emit({
             "link": str(link),
             "verdict": "recorded" if error is None else error.family,
-            "steps": steps_value(verdict.steps),
+            "steps": output.steps_value(verdict.steps),
             "failed": verdict.failed,
             "error": None if error is None else output.error_value(error),
         })  # fmt: skip
     else:
-        output.say(str(link), *steps_lines(verdict.steps))
+        output.say(str(link), *output.steps_lines(verdict.steps))
         if error is not None:
             output.say(f"  {verdict.failed} {error.family}: {error.name}")
             output.fail(error, as_json=False)

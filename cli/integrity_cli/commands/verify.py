@@ -23,7 +23,7 @@ from integrity_cli.options import (
 )
 from integrity_cli.options import path as parse_path
 from integrity_cli.progress import Form, Shown, shown
-from integrity_cli.values import record_link, record_value, rests_on, steps_lines, steps_value
+from integrity_cli.values import record_link, record_value, rests_on
 
 if TYPE_CHECKING:
     from integrity.client.verifying import Verification
@@ -95,6 +95,7 @@ def verify(
     if meant is not None:
         given = known(given, meant)
     with (
+        output.explaining(why and not as_json),
         opened(sources, given.home.store, ipfs_api) as found,
         shown(progress, as_json=as_json) as report,
     ):
@@ -130,7 +131,7 @@ def _value(result: Verification) -> dict[str, Any]:
         ],
         "extra": result.extra,
         **record_value(result.record),
-        "steps": steps_value(result.steps),
+        "steps": output.steps_value(result.steps),
     }
 
 
@@ -146,7 +147,7 @@ def _tell(result: Verification, path: Path, *, why: bool) -> None:
             f"{header.publisher} its publisher; no chain was asked whether that is so"
         )
     if why:
-        output.say(*steps_lines(result.steps))
+        output.say(*output.steps_lines(result.steps))
     for problem in result.problems[:_SHOWN]:
         where = problem.path if problem.piece is None else f"{problem.path} piece {problem.piece}"
         output.say(f"  {where}: {problem.reason}")
