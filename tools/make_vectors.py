@@ -2,9 +2,10 @@
 
 ``python tools/make_vectors.py --ipfs PATH`` reads each file's recipes and writes the expected
 values beside them: content roots, CIDs and manifest digests by Kubo (any version with the profile
-``unixfs-v1-2025``), storage keys by eth_abi and eth_utils, receipts by py-trie and pyrlp, and the true
-headers of broken manifests by the tests' plain reference. ``--check`` writes nothing and fails if a
-file would change. To add a case, write its recipe with any values expected, and run this.
+``unixfs-v1-2025``), storage keys by eth_abi and eth_utils, receipts and proofs by py-trie and pyrlp,
+signed requests by eth_account, and the true headers of broken manifests by the tests' plain reference.
+``--check`` writes nothing and fails if a file would change. To add a case, write its recipe with any
+values expected, and run this.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from eth_abi.abi import encode
-from eth_utils.address import to_checksum_address
-from eth_utils.crypto import keccak
-
 ROOT = Path(__file__).resolve().parent.parent
 VECTORS = ROOT / "spec" / "vectors"
-ARTIFACT = ROOT / "integrity" / "chain" / "ContentRegistry.json"
 sys.path.insert(0, str(ROOT))
 
-from tests.conformance import honest, recipes, states  # noqa: E402 - found by the line above
+from tests.conformance import honest, recipes  # noqa: E402 - found by the line above
 from tests.core import plain_unixfs as plain  # noqa: E402
+from tools.vectors.proofs import fill_proofs  # noqa: E402
+from tools.vectors.publishers import fill_publishers  # noqa: E402
+from tools.vectors.receipts import fill_receipts  # noqa: E402
+from tools.vectors.registry import fill_registry  # noqa: E402
+from tools.vectors.requests import fill_requests  # noqa: E402
 
 PROFILE = "test,unixfs-v1-2025"
 
@@ -57,6 +58,9 @@ def main() -> int:
             "manifests-bad": fill_bad,
             "registry": fill_registry,
             "receipts": fill_receipts,
+            "proofs": fill_proofs,
+            "requests": fill_requests,
+            "publishers": fill_publishers,
         }
         for topic, fill in topics.items():
             path = VECTORS / f"{topic}.json"
@@ -197,169 +201,6 @@ def fill_bad(value: dict[str, Any]) -> None:
             lies = case.get("lies", ())
             true = {field: text for field, text in totals._asdict().items() if field not in lies}
             _fill_header(case["manifest"], true)
-
-
-# --- the registry: eth_abi and eth_utils ---------------------------------------------------------
-
-
-def fill_registry(value: dict[str, Any]) -> None:
-    """Keys, slots, words and addresses."""
-    for case in value["keys"]:
-        case.update(_keys(case))
-    for case in value["heads"]:
-        case["word"] = _head(case)
-    for case in value["releases"]:
-        case["word"] = _release(case)
-    for case in value["verdicts"]:
-        case["head"]["word"] = _head(case["head"])
-        case["release"]["word"] = _release(case["release"])
-    for case in value["create2"]:
-        case["address"] = _create2(value["deployer"], case["salt"], case["init_code_hash"])
-    artifact = json.loads(ARTIFACT.read_text(encoding="utf-8"))
-    value["deployment"] = {
-        "salt": artifact["create2"]["salt"],
-        "init_code_hash": _hex(keccak(hexstr=artifact["bytecode"])),
-        "code_hash": _hex(keccak(hexstr=artifact["deployedBytecode"])),
-    }
-    value["deployment"]["address"] = _create2(
-        value["deployer"], value["deployment"]["salt"], value["deployment"]["init_code_hash"]
-    )
-    for event in value["events"]:
-        event["topic"] = _hex(keccak(text=event["signature"]))
-
-
-def _keys(case: Mapping[str, Any]) -> dict[str, str]:
-    publisher, package, version = case["publisher"], case["package"], case["version"]
-    package_key = keccak(encode(["address", "string"], [publisher, package]))
-    release_key = keccak(encode(["bytes32", "string"], [package_key, version]))
-    of_package = keccak(encode(["bytes32", "uint256"], [package_key, 3]))
-    return {
-        "package_key": _hex(package_key),
-        "release_key": _hex(release_key),
-        "publisher_slot": _hex(keccak(encode(["address", "uint256"], [publisher, 0]))),
-        "head_slot": _hex(keccak(encode(["bytes32", "uint256"], [package_key, 2]))),
-        "manifest_slot": _hex(
-            keccak(encode(["uint256", "bytes32"], [case["sequence"], of_package]))
-        ),
-        "release_slot": _hex(keccak(encode(["bytes32", "uint256"], [release_key, 4]))),
-    }
-
-
-def _head(fields: Mapping[str, Any]) -> str:
-    unnamed = (int(fields.get("unnamed", "0x0"), 16), 120)
-    return _packed(
-        [(fields["count"], 48), (fields["latest"], 48), (fields["updated_at"], 40), unnamed]
-    )
-
-
-def _release(fields: Mapping[str, Any]) -> str:
-    return _packed([
-        (fields["sequence"], 48), (fields["published_at"], 40), (fields["revocation"], 8),
-        (int(fields["by"], 16), 160),
-    ])  # fmt: skip
-
-
-def _packed(fields: list[tuple[int, int]]) -> str:
-    """A struct of one word: the first field has the lowest bits."""
-    word = offset = 0
-    for number, width in fields:
-        word |= number << offset
-        offset += width
-    return _hex(word.to_bytes(32, "big"))
-
-
-def _create2(deployer: str, salt: str, init_code_hash: str) -> str:
-    parts = [bytes.fromhex(part[2:]) for part in (deployer, salt, init_code_hash)]
-    return to_checksum_address(keccak(b"\xff" + b"".join(parts))[12:])
-
-
-# --- receipts: py-trie and pyrlp -----------------------------------------------------------------
-
-
-def fill_receipts(value: dict[str, Any]) -> None:
-    """Every receipt of a state, its block, and what is put into a good one to break it."""
-    good = {case["name"]: case for case in value["good"]}
-    for case in (*value["good"], *value["bad"]):
-        if "state" in case:
-            receipt = _receipt(value["publisher"], case["state"])
-            case["receipt"] = _canonical(receipt)
-            case["checkpoint"] = keccak(hexstr=receipt["header"]).hex()
-        elif "change" in case:
-            receipt = json.loads(good[case["of"]]["receipt"])
-            case["with"] = {key: _changed(receipt, key, how) for key, how in case["change"].items()}
-        if "of" in case and case["reason"] != "HeaderUntrusted":
-            header = case.get("with", {}).get("header")
-            of = good[case["of"]]["checkpoint"]
-            case["checkpoint"] = of if header is None else keccak(hexstr=header).hex()
-    for case in value["good"]:
-        told = case["state"]["header"]
-        case["block"] = {
-            "number": told["number"], "hash": case["checkpoint"], "time": told["time"],
-        }  # fmt: skip
-
-
-def _receipt(publisher: str, state: Mapping[str, Any]) -> dict[str, Any]:
-    artifact = json.loads(ARTIFACT.read_text(encoding="utf-8"))
-    registry = artifact["create2"]["address"]
-    release = state["release"]
-    names = {name: state[name] for name in ("package", "version")} | {"publisher": publisher}
-    keys = _keys(names | {"sequence": release["sequence"]})
-    told = {
-        "head": _head(state["head"]), "release": _release(release), "manifest": state["manifest"],
-    }  # fmt: skip
-    words = {name: (_bytes(keys[f"{name}_slot"]), _bytes(word)) for name, word in told.items()}
-    said = state.get("endorsements", {})
-    for endorser, endorsement in said.items():
-        words[endorser] = _endorsement_slot(endorser, state["manifest"]), _endorsement(endorsement)
-    code = keccak(hexstr=state.get("code", artifact["deployedBytecode"]))
-    proven = states.proofs(registry, code, words, state)
-    if said:
-        proven["endorsements"] = {endorser: proven.pop(endorser) for endorser in said}
-    fixed = {"chain": state["chain"], "format": "integrity-receipt/1", "registry": registry}
-    return names | fixed | proven
-
-
-def _endorsement_slot(endorser: str, manifest: str) -> bytes:
-    """``endorsements[endorser][manifest]``, in the contract's slot 5."""
-    return keccak(_bytes(manifest) + keccak(encode(["address", "uint256"], [endorser, 5])))
-
-
-def _endorsement(told: Mapping[str, Any] | None) -> bytes:
-    value = 0 if told is None else told["endorsed_at"] | told["kind"] << 40
-    return value.to_bytes(32, "big")
-
-
-def _canonical(receipt: Mapping[str, Any]) -> str:
-    return json.dumps(receipt, sort_keys=True, separators=(",", ":")) + "\n"
-
-
-def _changed(receipt: Mapping[str, Any], key: str, how: str) -> object:
-    """A proof, or the header, as a bad case has it changed."""
-    if how in receipt:  # the proof of something else
-        return receipt[how]
-    if key == "header":
-        whole = str(receipt[key])
-        digits = {"without its end": whole[:-2], "of another root": whole.replace("a0", "a1", 1)}
-        extra = b"vector".hex()
-        digits["of another block"] = whole.replace(extra, b"wector".hex())
-        return digits[how]
-    if key == "endorsements":  # of another account
-        return {how: receipt[key][min(receipt[key])]}
-    nodes = list(receipt[key])
-    last = nodes[-1][:-1] + ("0" if nodes[-1][-1] != "0" else "1")
-    return {
-        "flipped": [*nodes[:-1], last], "without its root": nodes[1:], "without its leaf": nodes[:-1],
-        "reversed": nodes[::-1], "with a node too many": [*nodes, nodes[-1]], "empty": [],
-        "of 66 nodes": [nodes[0]] * 66,
-    }[how]  # fmt: skip
-
-
-def _bytes(text: str) -> bytes:
-    return bytes.fromhex(text.removeprefix("0x"))
-
-
-def _hex(data: bytes) -> str:
-    return "0x" + data.hex()
 
 
 if __name__ == "__main__":

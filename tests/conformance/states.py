@@ -17,7 +17,7 @@ _STATE_ROOT, _NUMBER, _TIME = 3, 8, 11
 _FIELDS = {"Paris": 16, "Shanghai": 17, "Cancun": 20, "Prague": 21}
 
 
-class _Trie:
+class Trie:
     """A trie of hashed keys."""
 
     def __init__(self, entries: Mapping[bytes, bytes]) -> None:
@@ -49,7 +49,7 @@ def proofs(
     storage = {slot: word for slot, word in words.values() if any(word) and there}
     for number in range(state["slots"] if there else 0):
         storage[keccak(b"slot %d" % number)] = (number + 1).to_bytes(32, "big")
-    contract = _Trie({slot: rlp.encode(word.lstrip(b"\0")) for slot, word in storage.items()})
+    contract = Trie({slot: rlp.encode(word.lstrip(b"\0")) for slot, word in storage.items()})
     accounts = {
         keccak(b"account %d" % number)[12:]: rlp.encode([number, number, _EMPTY_ROOT, _NO_CODE])
         for number in range(state["accounts"])
@@ -57,13 +57,14 @@ def proofs(
     address = bytes.fromhex(registry[2:])
     if there:
         accounts[address] = rlp.encode([1, 0, contract.root if storage else _EMPTY_ROOT, code_hash])
-    chain = _Trie(accounts)
+    chain = Trie(accounts)
     given: dict[str, Any] = {name: contract.proof(slot) for name, (slot, _) in words.items()}
-    header = _header(state["header"], chain.root)
-    return given | {"account": chain.proof(address), "header": header.hex()}
+    whole = header(state["header"], chain.root)
+    return given | {"account": chain.proof(address), "header": whole.hex()}
 
 
-def _header(told: Mapping[str, Any], state_root: bytes) -> bytes:
+def header(told: Mapping[str, Any], state_root: bytes) -> bytes:
+    """A block's header of this ``number``, ``time`` and ``fork``."""
     fields: list[Any] = [
         keccak(b"parent"), keccak(rlp.encode([])), bytes(20), state_root, _EMPTY_ROOT, _EMPTY_ROOT,
         bytes(256), 0, told["number"], 30_000_000, 21_000, told["time"], b"vector", keccak(b"random"),

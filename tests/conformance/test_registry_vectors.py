@@ -77,6 +77,32 @@ def test_a_release_is_read_from_its_word(case: Case) -> None:
     )
 
 
+@pytest.mark.parametrize("case", recipes.parameters("registry", "controllers"))
+def test_a_publishers_slots_and_word(case: Case) -> None:
+    publisher = case["publisher"]
+    assert "0x" + registry.publisher_slot(publisher).hex() == case["publisher_slot"]
+    assert "0x" + registry.pending_slot(publisher).hex() == case["pending_slot"]
+    told = case["controller"] if int(case["controller"], 16) else publisher
+    read = registry.decode_controller(bytes.fromhex(case["word"][2:]), publisher)
+    assert read == registry.Controller(told, case["epoch"])
+
+
+@pytest.mark.parametrize("case", recipes.parameters("registry", "endorsements"))
+def test_an_endorsements_slot_and_word(case: Case) -> None:
+    manifest = bytes.fromhex(case["manifest"][2:])
+    assert "0x" + registry.endorsement_slot(case["endorser"], manifest).hex() == case["slot"]
+    read = registry.decode_endorsement(bytes.fromhex(case["word"][2:]))
+    assert read == registry.Endorsement(case["endorsed_at"], case["kind"])
+
+
+@pytest.mark.parametrize("case", recipes.parameters("registry", "delegates"))
+def test_a_delegates_slot_and_word(case: Case) -> None:
+    package = registry.ALL_PACKAGES if case["package"] is None else case["package"]
+    slot = registry.delegate_slot(case["publisher"], case["epoch"], package, case["delegate"])
+    assert "0x" + slot.hex() == case["slot"]
+    assert registry.decode_expiry(bytes.fromhex(case["word"][2:])) == case["expiry"]
+
+
 @pytest.mark.parametrize("case", recipes.parameters("registry", "verdicts"))
 def test_words_of_storage_give_one_verdict(case: Case) -> None:
     pin = None if case["pin"] is None else bytes.fromhex(case["pin"])
