@@ -20,9 +20,12 @@ _INTEGER_DIGITS = 17
 """Digits, or a sign and digits, beyond which no integer is converted: its size alone says no."""
 
 
-def parse_object(text: bytes, what: str, nesting: int) -> dict[str, Any]:
+def parse_object(
+    text: bytes, what: str, nesting: int, *, any_numbers: bool = False
+) -> dict[str, Any]:
     """The object that a text is; ``what`` it is called, and how many levels it may have. Whether it is
-    written canonically is for who knows its shape.
+    written canonically is for who knows its shape. With ``any_numbers`` those are floats that are no
+    integers of this specification.
 
     Raises FormatError, NonCanonical for a key that stands twice and for numbers that are not written as
     integers are, or LimitExceeded.
@@ -33,8 +36,8 @@ def parse_object(text: bytes, what: str, nesting: int) -> dict[str, Any]:
         value = json.loads(
             text.decode("utf-8"),
             object_pairs_hook=_no_duplicates,
-            parse_int=_short_integer,
-            parse_float=_no_fraction,
+            parse_int=_integer_or_float if any_numbers else _short_integer,
+            parse_float=float if any_numbers else _no_fraction,
             parse_constant=_no_constant,
         )
     except UnicodeDecodeError as error:
@@ -59,6 +62,10 @@ def _short_integer(text: str) -> int:
     if len(text) > _INTEGER_DIGITS:
         raise LimitExceeded("an integer that is larger than 2^53 - 1")
     return int(text)
+
+
+def _integer_or_float(text: str) -> int | float:
+    return int(text) if len(text) <= _INTEGER_DIGITS else float(text)
 
 
 def _no_fraction(text: str) -> None:

@@ -81,8 +81,6 @@ def _prefix(length: int, offset: int) -> bytes:
 
 def _item(data: bytes, at: int, depth: int) -> tuple[Item, int]:
     """The item that begins there, and where it ends."""
-    if depth == 0:
-        raise LimitExceeded(f"RLP of more than {DEPTH_LIMIT} levels")
     if at >= len(data):
         raise FormatError("RLP that ends in the middle of an item")
     first = data[at]
@@ -94,6 +92,8 @@ def _item(data: bytes, at: int, depth: int) -> tuple[Item, int]:
         if end - start == 1 and data[start] < 0x80:
             raise NonCanonical("one small byte in RLP with a length before it")
         return data[start:end], end
+    if depth == 0:
+        raise LimitExceeded(f"RLP of more than {DEPTH_LIMIT} levels")
     items: list[Item] = []
     while start < end:
         item, start = _item(data, start, depth - 1)

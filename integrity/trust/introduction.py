@@ -5,17 +5,16 @@ It is as good as the site's certificate, and is asked for once: what was found i
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 
 import urllib3
 
 from integrity.chain.profiles import is_chain_id, profile_of
+from integrity.core.jsonlines import parse_object
 from integrity.core.links import ALIAS
 from integrity.core.names import parse_address
-from integrity.core.nesting import is_nested_deeper
-from integrity.errors import FormatError, SourcesUnavailable, UsageError
+from integrity.errors import FormatError, LimitExceeded, SourcesUnavailable, UsageError
 from integrity.net.answers import ask, reason_of
 from integrity.net.hosts import is_loopback
 from integrity.net.pool import pool_manager
@@ -27,6 +26,7 @@ LIMIT = 64 << 10
 """Bytes of the file."""
 
 _ENTRIES = 64
+_NESTING_LIMIT = 16
 _SECONDS = 20.0
 _ALIAS = re.compile(ALIAS)
 _PLACE = re.compile(r"(?:(https?)://)?([A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:]+\])(?::([0-9]{1,5}))?/?")
@@ -96,12 +96,9 @@ def parse_introduction(data: bytes, alias: str) -> list[TrustedPublisher]:
     Raises FormatError or AddressMalformed; UsageError when it makes no alias.
     """
     if len(data) > LIMIT:
-        raise FormatError(f"the site's {PATH} has more than {LIMIT} bytes")
-    try:
-        value = None if is_nested_deeper(data, 16) else json.loads(data.decode())
-    except ValueError:
-        value = None
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise LimitExceeded(f"the site's {PATH} has more than {LIMIT} bytes")
+    value = parse_object(data, f"the site's {PATH}: a document", _NESTING_LIMIT, any_numbers=True)
+    if value.get("format") != FORMAT:
         raise FormatError(f"the site's {PATH} is not of the format {FORMAT}")
     entries = value.get("publishers")
     if not isinstance(entries, list) or not 0 < len(entries) <= _ENTRIES:

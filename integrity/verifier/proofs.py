@@ -30,7 +30,8 @@ _NODE_LIMIT = 17 * 33 + 3 + 256
 """Bytes of a trie node: a branch of 16 hashes, and room for a value where none should be."""
 
 _BRANCH, _LEAF_OR_EXTENSION = 17, 2
-_NIBBLES = 64
+_HASHED = 32
+"""Bytes from which on a node is named by its hash; a smaller one stands in its parent, if it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,36 +111,41 @@ def prove(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes | None:
     if not proof:
         raise ProofInvalid("an empty proof, under a root that is not empty")
     path = key.hex()
-    wanted: rlp.Item = root
     left = iter(proof)
+    node = _named(root, left, smallest=0)
     while True:
-        node = _resolve(wanted, left)
+        child: rlp.Item
         if len(node) == _BRANCH:
             if not path:
                 raise ProofInvalid("a proof that branches beyond its key")
-            wanted, path = node[int(path[0], 16)], path[1:]
-        elif len(node) == _LEAF_OR_EXTENSION:
-            step, is_leaf = _path(node[0])
-            if not path.startswith(step) or (is_leaf and len(step) != len(path)):
-                return _ended(left, None)
-            wanted, path = node[1], path[len(step) :]
-            if is_leaf:
-                return _ended(left, _value(wanted))
+            child, path = node[int(path[0], 16)], path[1:]
         else:
-            raise ProofInvalid(f"a trie node of {len(node)} items")
-        if wanted == b"":
+            step, is_leaf = _step(node, len(path))
+            if is_leaf:
+                return _ended(left, _value(node[1]) if step == path else None)
+            child = node[1] if path.startswith(step) else b""
+            path = path[len(step) :]
+        if child == b"":
             return _ended(left, None)
+        node = _child(child, left)
 
 
-def _resolve(wanted: rlp.Item, left: Iterator[bytes]) -> list[rlp.Item]:
-    """The node that is meant: one in its parent, or the next of the proof, which must have the hash."""
+def _child(wanted: rlp.Item, left: Iterator[bytes]) -> list[rlp.Item]:
+    """The node that is meant: one in its parent, or the next of the proof."""
     if isinstance(wanted, list):
-        if len(rlp.encode(wanted)) >= 32:
+        if len(rlp.encode(wanted)) >= _HASHED:
             raise ProofInvalid("a trie node within another that is too large for that")
         return wanted
+    return _named(wanted, left, smallest=_HASHED)
+
+
+def _named(wanted: bytes, left: Iterator[bytes], smallest: int) -> list[rlp.Item]:
+    """The next node of the proof, which must have this hash, and no less than so many bytes."""
     node = next(left, None)
     if node is None:
         raise ProofInvalid("a proof that ends on the way")
+    if len(node) < smallest:
+        raise ProofInvalid("a trie node that belongs into its parent")
     if len(wanted) != 32 or len(node) > _NODE_LIMIT or keccak256(node) != wanted:
         raise ProofInvalid("a trie node that is not the one its parent names")
     try:
@@ -148,24 +154,29 @@ def _resolve(wanted: rlp.Item, left: Iterator[bytes]) -> list[rlp.Item]:
         raise ProofInvalid(f"a trie node that is none: {error.message}") from error
 
 
-def _path(item: rlp.Item) -> tuple[str, bool]:
+def _step(node: list[rlp.Item], left: int) -> tuple[str, bool]:
     """The nibbles of a leaf or an extension as hex digits, and whether it is a leaf (hex-prefix
-    encoding, Yellow Paper, appendix C).
+    encoding, Yellow Paper, appendix C). So many are ``left`` of a key.
     """
+    if len(node) != _LEAF_OR_EXTENSION:
+        raise ProofInvalid(f"a trie node of {len(node)} items")
+    item = node[0]
     if not isinstance(item, bytes) or not item:
         raise ProofInvalid("a trie node without a path")
     kind, odd = item[0] >> 5, bool(item[0] & 0x10)
     if kind > 1 or (not odd and item[0] & 0x0F):
         raise ProofInvalid("a trie node whose path has no such form")
-    nibbles = item.hex()[1 if odd else 2 :]
-    if len(nibbles) > _NIBBLES or (kind == 0 and not nibbles):
+    nibbles, is_leaf = item.hex()[1 if odd else 2 :], kind == 1
+    if len(nibbles) != left if is_leaf else not 0 < len(nibbles) < left:
         raise ProofInvalid("a trie node whose path has no such length")
-    return nibbles, kind == 1
+    if node[1] == b"":
+        raise ProofInvalid("a leaf without a value, or an extension that leads nowhere")
+    return nibbles, is_leaf
 
 
 def _value(item: rlp.Item) -> bytes:
-    if not isinstance(item, bytes) or not item:
-        raise ProofInvalid("a leaf without a value")
+    if not isinstance(item, bytes):
+        raise ProofInvalid("a leaf with a list for its value")
     return item
 
 

@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -36,21 +35,9 @@ def load(topic: str) -> dict[str, Any]:
     return value
 
 
-def parameters(
-    topic: str, group: str = "cases", differs: Mapping[str, str] = MappingProxyType({})
-) -> list[Any]:
-    """The cases of one group, each under its own name. Those that the code ``differs`` from say how, and
-    are expected to fail until it is mended.
-    """
-    return [
-        pytest.param(case, id=name, marks=_expected(differs[name]) if name in differs else ())
-        for case in load(topic)[group]
-        for name in [case["name"]]
-    ]
-
-
-def _expected(how: str) -> pytest.MarkDecorator:
-    return pytest.mark.xfail(reason=how, strict=True)
+def parameters(topic: str, group: str = "cases") -> list[Any]:
+    """The cases of one group, each under its own name."""
+    return [pytest.param(case, id=case["name"]) for case in load(topic)[group]]
 
 
 def expand(recipe: str | Sequence[Any]) -> Iterator[bytes]:
