@@ -7,10 +7,10 @@ What stands already is not sent again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from integrity.chain.calls import registry_call
+from integrity.chain.calls import encode_call, registry_call
 from integrity.chain.journal import Journal
 from integrity.chain.transactions import Call
 from integrity.client.resolving import resolve
@@ -134,17 +134,43 @@ class Actor:
     # --- who acts ------------------------------------------------------------------------------
 
     def set_delegate(self, publisher: str, package: str, delegate: str, expiry: int) -> Acted:
-        """Let an account publish (one package, or all for an empty name) until a Unix time; 0 takes the
-        right away.
-        """
+        """Let an account publish (one package, or all for an empty name) until a Unix time."""
 
         def stands() -> bool:
-            epoch = self.controller(publisher).epoch
-            slot = delegate_slot(publisher, epoch, package, delegate)
-            return decode_expiry(self._word(publisher, slot)) == expiry
+            return self._expiries(publisher, delegate, [package]) == [expiry]
 
         args = (publisher, package, delegate, expiry)
         return self._do(publisher, stands, "setDelegate", args, f"delegate {self.chain_id} {args}")
+
+    def remove_delegate(self, publisher: str, delegate: str, packages: Sequence[str]) -> Acted:
+        """Take away an account's rights for these packages (the empty name: the one for all), in one
+        transaction.
+        """
+
+        def stands() -> bool:
+            return not any(self._expiries(publisher, delegate, packages))
+
+        calls = [("setDelegate", (publisher, package, delegate, 0)) for package in packages]
+        purpose = f"undelegate {self.chain_id} {publisher} {delegate} {sorted(packages)}"
+        if len(calls) == 1:
+            return self._do(publisher, stands, *calls[0], purpose)
+        encoded = [encode_call(function, *args) for function, args in calls]
+        return self._do(publisher, stands, "multicall", (encoded,), purpose)
+
+    def rights(self, publisher: str, delegate: str, packages: Sequence[str] = ()) -> list[str]:
+        """For which packages an account may publish at the newest block, as far as the registry's events
+        tell of it, and of these ``packages``. The empty name is the right for all.
+        """
+        told = self.session.newest(self.chain_id, publisher).delegates(publisher)
+        asked = sorted({package for who, package in told if who == delegate} | {"", *packages})
+        expiries = self._expiries(publisher, delegate, asked)
+        return [package for package, expiry in zip(asked, expiries, strict=True) if expiry]
+
+    def _expiries(self, publisher: str, delegate: str, packages: Sequence[str]) -> list[int]:
+        epoch = self.controller(publisher).epoch
+        slots = [delegate_slot(publisher, epoch, package, delegate) for package in packages]
+        view = self.session.newest(self.chain_id, publisher)
+        return [decode_expiry(word) for word in view.words(slots)]
 
     def offer_control(self, publisher: str, to: str) -> Acted:
         """Offer a publisher to another account, which has to accept."""

@@ -15,7 +15,7 @@ Fields = dict[str, str]
 
 _SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
 _ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+?) \|", re.MULTILINE)
-_AS = re.compile(r"^As `(integrity [a-z ]+)`\.$", re.MULTILINE)
+_AS = re.compile(r"^As `(integrity [a-z ]+)`(?:\.|, and)$", re.MULTILINE)
 
 
 def _address(value: str) -> bool:
@@ -64,7 +64,7 @@ def documented() -> dict[str, Fields]:
     texts = sections()
     for title, text in texts.items():
         same = _AS.search(text)
-        rows = dict(_ROW.findall(texts[same[1]] if same else text))
+        rows = dict(_ROW.findall(texts[same[1]] + text if same else text))
         if title.startswith(("integrity ", "--")):
             found[title] = rows
         elif title == "Errors":

@@ -21,7 +21,10 @@ STRANGER = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 
 def acted(user: User, *command: str | Path) -> dict[str, Any]:
     done = dict(user.ok(*command, "--no-wait", "--json").json())
-    check(done, FIELDS["integrity revoke"])
+    name = next(
+        name for name in FIELDS if " ".join(["integrity", *map(str, command[:2])]).startswith(name)
+    )
+    check(done, FIELDS[name])
     return done
 
 
@@ -55,7 +58,7 @@ def test_what_is_chosen_endorsed_and_delegated_is_told(publisher: User, link: st
     assert "(withdrawn)" in text
     acted(publisher, "delegate", "add", STRANGER, "--days", "30", "--package", "tool")
     told = publisher.ok("delegate", "remove", STRANGER, "--package", "tool", "--no-wait").text
-    assert f"{STRANGER} may not publish tool of" in told
+    assert f"{STRANGER} has no right for tool of" in told
     assert acted(publisher, "delegate", "remove", STRANGER, "--package", "tool")["already"]
     offered = publisher.ok("controller", "offer", STRANGER, "--no-wait").text
     assert "has to accept" in offered
@@ -75,6 +78,40 @@ def test_a_limit_for_fees_is_kept_by_every_command_that_pays(publisher: User, li
         assert error["evidence"]["max_fee"] == 1
         assert "--max-fee" in error["next"]
     assert not list(publisher.home.glob("journal/*.json"))
+
+
+def test_all_rights_of_a_delegate_are_taken_away_unless_one_is_named(
+    user: User, anvil: Anvil
+) -> None:
+    """Whoever reacts to a key that leaked must not be told that it has no right while it has one."""
+    own = equip(user.own_home, anvil.url)
+
+    def rights(*packages: str) -> None:
+        for package in packages:
+            anvil.as_sender(own, "setDelegate", own, package, STRANGER, 4_000_000_000)
+
+    def left() -> list[str | None]:
+        anvil.mine(3)
+        found = user.ok("delegate", "list", "--json").json()["delegates"]
+        return [one["package"] for one in found]
+
+    rights("tool", "data")
+    done = user.ok("delegate", "remove", STRANGER, "--no-wait", "--json").json()
+    check(done, FIELDS["integrity delegate remove"])
+    assert (done["removed"], done["left"], done["already"]) == (["data", "tool"], [], False)
+    assert left() == []
+    again = user.ok("delegate", "remove", STRANGER, "--no-wait")
+    assert f"{STRANGER} may not publish for {own}" in again.text
+    assert "it stood so already" in again.text
+    rights("", "tool")
+    told = user.ok("delegate", "remove", STRANGER, "--no-wait", "--package", "tool")
+    assert "may publish tool still" in told.errors
+    assert left() == [None]
+    told = user.ok("delegate", "remove", STRANGER, "--no-wait", "--package", "tool")
+    assert "may publish tool still" in told.errors
+    assert left() == [None]
+    user.ok("delegate", "remove", STRANGER, "--no-wait")
+    assert left() == []
 
 
 def test_delegates_are_listed_with_what_they_may_publish_and_until_when(

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -91,11 +93,11 @@ class _Acting:
 
         return Actor(self.given, chain_id, self.key, self.wait)
 
-    def tell(self, done: Acted, what: str) -> None:
+    def tell(self, done: Acted, what: str, more: Mapping[str, Any] = MappingProxyType({})) -> None:
         """Say what was done, in the form that was asked for."""
         if self.as_json:
             fields = {"chain_id": done.chain_id, "by": done.by, "already": done.already}
-            output.emit(fields | transaction_value(done))
+            output.emit(fields | transaction_value(done) | dict(more))
             return
         output.say(what)
         if done.already:
@@ -191,16 +193,25 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Let an account publish, and nothing else, for some time."""
+    from integrity.core.names import check_package, parse_address
+
     expiry = int((dt.datetime.now(dt.UTC) + dt.timedelta(days=days)).timestamp())
     acting = _Acting(session(rpc=rpc, chain=chain, max_fee=max_fee), key, wait, as_json)
-    _delegate(acting, delegate, package, publisher, expiry)
+    actor = acting.here()
+    who, address = parse_address(publisher or actor.address), parse_address(delegate)
+    done = actor.set_delegate(who, check_package(package) if package else "", address, expiry)
+    right = f"{_packages([package])} of {who}"
+    acting.tell(done, f"{address} may publish {right} until {output.moment(expiry)}")
 
 
 @delegates.command("remove")
 def remove(
     delegate: Annotated[str, typer.Argument(metavar="ADDRESS", help="Who may publish no longer.")],
     *,
-    package: Package = "",
+    package: Annotated[
+        str | None,
+        typer.Option("--package", metavar="NAME", help="This right alone [default: all it has]."),
+    ] = None,
     publisher: Publishers = None,
     key: Key = None,
     chain: Chain = None,
@@ -209,9 +220,26 @@ def remove(
     wait: Wait = True,
     as_json: Json = False,
 ) -> None:
-    """Take the right away, now."""
+    """Take its rights away, now."""
+    from integrity.core.names import check_package, parse_address
+
     acting = _Acting(session(rpc=rpc, chain=chain, max_fee=max_fee), key, wait, as_json)
-    _delegate(acting, delegate, package, publisher, 0)
+    actor = acting.here()
+    who, address = parse_address(publisher or actor.address), parse_address(delegate)
+    asked = [] if package is None else [check_package(package)]
+    had = actor.rights(who, address, asked)
+    removed = [one for one in had if one in asked] if asked else had
+    done = actor.remove_delegate(who, address, removed or asked or [""])
+    left = [one for one in had if one not in removed]
+    if "" in left:
+        output.note(
+            f"warning: {address} has the right for any package of {who}, so it may publish {package} still; "
+            "without --package all its rights are taken away"
+        )
+    told = f"{address} may not publish for {who}"
+    if asked or removed:
+        told = f"{address} has no right for {_packages(removed or asked)} of {who} any more"
+    acting.tell(done, told, {"removed": removed, "left": left})
 
 
 @delegates.command("list")
@@ -267,20 +295,8 @@ def list_delegates(
     output.say(f"as of {as_of(found.block, chain_id, found.basis, found.finality)}")
 
 
-def _delegate(
-    acting: _Acting, delegate: str, package: str, publisher: str | None, expiry: int
-) -> None:
-    from integrity.core.names import check_package, parse_address
-
-    actor = acting.here()
-    who = parse_address(publisher or actor.address)
-    address = parse_address(delegate)
-    done = actor.set_delegate(who, check_package(package) if package else "", address, expiry)
-    right = f"{package or 'any package'} of {who}"
-    if expiry:
-        acting.tell(done, f"{address} may publish {right} until {output.moment(expiry)}")
-    else:
-        acting.tell(done, f"{address} may not publish {right}")
+def _packages(names: list[str]) -> str:
+    return ", ".join(name or "any package" for name in names)
 
 
 @controllers.command("offer")
