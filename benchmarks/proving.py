@@ -21,8 +21,9 @@ from integrity.core.links import Link, parse_link
 from integrity.core.names import keccak256
 from integrity.core.registry import head_slot, manifest_slot, release_slot
 from integrity.home import Home
+from integrity.verifier.checks import Registry
 from integrity.verifier.receipt import Receipt, check, decode
-from integrity.verifier.record import Record, RecordVerifier, Registry
+from integrity.verifier.record import Record, RecordVerifier
 from integrity.verifier.state import CHECKPOINT, Vouched
 
 TIMES = 200

@@ -7,7 +7,6 @@ and progress, warnings and errors to stderr. Names from outside are escaped.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import io
 import json
 import os
@@ -206,10 +205,9 @@ def fail_usage(message: str, *, as_json: bool) -> None:
 
 def moment(seconds: int) -> str:
     """A Unix time for people."""
-    try:
-        return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (ValueError, OverflowError, OSError):  # no calendar goes that far
-        return f"{seconds} seconds after 1970"
+    from integrity.core.times import moment as shown
+
+    return shown(seconds)
 
 
 def size(count: int) -> str:

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from integrity.core.registry import create2_address
-from integrity.verifier.record import Registry
+from integrity.verifier.checks import Registry
 
 
 @dataclass(frozen=True, slots=True)

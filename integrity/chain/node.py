@@ -19,7 +19,7 @@ from integrity.chain.refusals import Refusals, of_transaction
 from integrity.chain.rpc import JsonRpc, RpcError
 from integrity.chain.transactions import Call, Receipt
 from integrity.errors import RpcAnswerInvalid, RpcUnavailable
-from integrity.verifier.record import check_chain
+from integrity.verifier.checks import check_chain
 
 _RETRY_PAUSES = (0.25, 0.5, 1.0, 2.0)
 

@@ -29,7 +29,7 @@ from integrity.ipfs.kubo import DEFAULT_API, Kubo, find_api
 from integrity.ports import ChainReader
 from integrity.serve.denying import Denylist, default_denylist
 from integrity.store.database import Store
-from integrity.verifier.record import check_chain
+from integrity.verifier.checks import check_chain
 
 _LOW_DISK = 1 << 30
 _HASHED = 64 << 20

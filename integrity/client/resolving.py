@@ -29,13 +29,8 @@ from integrity.errors import (
     StaleBlock,
     Unfinalized,
 )
-from integrity.verifier.record import (
-    Record,
-    RecordVerifier,
-    check_publisher,
-    check_seen,
-    not_recorded,
-)
+from integrity.verifier.checks import check_publisher, check_seen, not_recorded
+from integrity.verifier.record import Record, RecordVerifier
 from integrity.verifier.verdict import Verdict
 
 _NO_RECORD = (ReleaseNotFound, RecordUnproven)

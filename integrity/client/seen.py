@@ -15,7 +15,8 @@ from pathlib import Path
 
 from integrity.disk.files import write_whole
 from integrity.errors import DiskError, StoreError
-from integrity.verifier.record import Mark, Record
+from integrity.verifier.checks import Mark
+from integrity.verifier.record import Record
 from integrity.verifier.state import CHECKPOINT, QUORUM
 
 _ANY = 1 << 30

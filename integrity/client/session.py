@@ -21,7 +21,7 @@ from integrity.keys.environment import environment_signer
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, KeyInfo, Keystore
 from integrity.net.hosts import place_of
 from integrity.trust import Trust, TrustStore
-from integrity.verifier.record import Registry
+from integrity.verifier.checks import Registry
 
 if TYPE_CHECKING:
     from integrity.chain.reader import RpcReader

@@ -22,8 +22,8 @@ from integrity.errors import (
     RpcUnavailable,
 )
 from integrity.ports import ChainReader, ReleasedEvent
+from integrity.verifier.checks import Registry, check_code
 from integrity.verifier.proofs import read_header
-from integrity.verifier.record import Registry, check_code
 from integrity.verifier.state import ProvenState, Vouched
 
 _T = TypeVar("_T")

@@ -18,9 +18,9 @@ from integrity.errors import (
     StaleBlock,
 )
 from integrity.ports import ChainReader
+from integrity.verifier.checks import Registry, check_chain
 from integrity.verifier.policy import LATEST, Policy
 from integrity.verifier.proofs import read_header
-from integrity.verifier.record import Registry, check_chain
 from integrity.verifier.state import CHECKPOINT, ONE_NODE, QUORUM, Vouched
 
 _T = TypeVar("_T")

@@ -85,11 +85,11 @@ class Mirror:
                 self._drop(replace(any_version, version=known.version), known, tell)
 
     def _wanted(self, link: Link, named: set[str | None]) -> list[str]:
-        """The versions to have, newest first; a revoked one is none of them."""
+        """The versions to have, newest first; none that is revoked, or that this home takes from nobody."""
         found = [
             entry.version
             for entry in reversed(history(self.session, link).releases)
-            if entry.revoked is None
+            if entry.revoked is None and entry.refused is None
         ]
         newest = found[: self.keep] if None in named else []
         return [version for version in found if version in newest or version in named]

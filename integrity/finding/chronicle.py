@@ -9,10 +9,10 @@ from integrity.core.links import Link
 from integrity.core.registry import REVOCATION_REASONS
 from integrity.finding.endorsing import Endorsement, endorsements_of
 from integrity.finding.history import History, history_at
-from integrity.finding.indexing import bring_up, open_index, scope_of_view
+from integrity.finding.indexing import brought_up, scope_of_view
 from integrity.index.reading import LatestRow, RevocationRow, latest_changes, revocations
 from integrity.ports import Report
-from integrity.verifier.record import check_publisher
+from integrity.verifier.checks import check_publisher
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,7 @@ def chronicle(session: Session, link: Link, report: Report | None = None) -> Chr
     """All of it at one finalized block. Raises what :func:`integrity.finding.history.history` raises."""
     check_publisher(link, session.named_publisher, session.trusts(link))
     view = session.view(link)
-    with open_index(session) as index:
-        warnings = bring_up(session, index, view, link, report)
+    with brought_up(session, view, link, report) as (index, warnings):
         found = history_at(session, index, view, link)
         names = (bytes.fromhex(link.publisher[2:]), link.package, view.block.number)
         revoked = {entry.sequence: entry.revoked for entry in found.releases}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from integrity.client.resolving import head_of, no_release
@@ -17,10 +17,11 @@ from integrity.core.registry import (
     manifest_slot,
     release_slot,
 )
-from integrity.errors import RpcAnswerInvalid
-from integrity.finding.indexing import bring_up, open_index, released_events
+from integrity.errors import RpcAnswerInvalid, VerificationError
+from integrity.finding.indexing import brought_up, released_events
 from integrity.ports import ReleasedEvent
-from integrity.verifier.record import check_publisher
+from integrity.verifier.checks import check_compromised, check_delegate, check_publisher
+from integrity.verifier.policy import Policy
 from integrity.verifier.state import basis
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ _EVENTS_AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One release of a package; found by its event, and as the state has it."""
+    """One release of a package; found by its event, and as the state has it. ``refused`` is why this home
+    takes none of its sender or its time, if that is so.
+    """
 
     version: str
     sequence: int
@@ -42,17 +45,19 @@ class HistoryEntry:
     latest: bool
     block: Block
     transaction: bytes
+    refused: VerificationError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """``count`` is how many releases the state says there are."""
+    """``count`` is how many releases the state says there are, ``warnings`` what the index has to tell."""
 
     releases: list[HistoryEntry]
     count: int
     block: Block
     basis: str
     finality: str
+    warnings: list[str] = field(default_factory=list)
 
 
 def history(session: Session, link: Link) -> History:
@@ -63,9 +68,8 @@ def history(session: Session, link: Link) -> History:
     check_publisher(link, session.named_publisher, session.trusts(link))
     view = session.view(link)
     _head(session, view, link)
-    with open_index(session) as index:
-        bring_up(session, index, view, link)
-        return history_at(session, index, view, link)
+    with brought_up(session, view, link) as (index, warnings):
+        return replace(history_at(session, index, view, link), warnings=warnings)
 
 
 def history_at(session: Session, index: Index, view: View, link: Link) -> History:
@@ -81,13 +85,29 @@ def history_at(session: Session, index: Index, view: View, link: Link) -> Histor
             f"but the state has {head.count} releases",
             next=f"Use an RPC that keeps all events, and delete {session.home.index}: it is made anew.",
         )
+    policy = session.policy(link.chain_id, link)
+    since = session.trust.compromised_since(link.chain_id, link.publisher)
     return History(
-        entries,
+        [
+            replace(entry, refused=_refused(entry, policy, link.publisher, since))
+            for entry in entries
+        ],
         head.count,
         view.block,
         basis(view.vouched, proven=view.is_proven),
         view.vouched.finality,
     )
+
+
+def _refused(
+    entry: HistoryEntry, policy: Policy, publisher: str, since: int | None
+) -> VerificationError | None:
+    try:
+        check_delegate(policy, publisher, entry.version, entry.by)
+        check_compromised(entry.version, entry.published_at, since)
+    except VerificationError as error:
+        return error
+    return None
 
 
 def _head(session: Session, view: View, link: Link) -> Head:

@@ -126,17 +126,17 @@ def _follow(
     """
     named = replace(session, publisher=link.publisher)
     try:
-        releases = history(named, link).releases
+        found = history(named, link)
     except StoreError:
         raise
     except IntegrityError as error:
         return [f"{link} could not be followed: {error.message}"]
+    releases, warnings = found.releases, list(found.warnings)
     known = {one.manifest for one in held(index) if _package(one) == link.of_package and one.files}
     missing = [entry for entry in releases if entry.manifest not in known]
     if missing and not sources:
         told = f"{len(missing)} manifests of {link} are not known here"
-        return [f"{told}; name a source that has them with --from"]
-    warnings = []
+        return [*warnings, f"{told}; name a source that has them with --from"]
     for number, entry in enumerate(missing):
         _tell(report, number, len(missing))
         names = (link.publisher, link.package, entry.version)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from integrity.client.beside import beside
@@ -12,7 +13,7 @@ from integrity.client.viewing import View
 from integrity.core.links import Link
 from integrity.core.names import ZERO_ADDRESS
 from integrity.core.registry import Block
-from integrity.errors import RpcUnavailable, UnavailableError, UsageError
+from integrity.errors import IntegrityError, RpcUnavailable, UnavailableError, UsageError
 from integrity.ports import EventSource, EventStep, ReleasedEvent, Report
 from integrity.verifier.policy import FINALIZED
 
@@ -93,6 +94,22 @@ def bring_up(
         raise failed[0]
     causes = [cause for error in failed for cause in error.reasons]
     raise RpcUnavailable(f"no node gives the events of chain {chain_id}", causes=causes)
+
+
+@contextmanager
+def brought_up(
+    session: Session, view: View, link: Link, report: Report | None = None
+) -> Iterator[tuple[Index, list[str]]]:
+    """The home's index, brought up to the block of a view, and what is to be told to people; an error tells
+    it as well. Raises what :func:`bring_up` raises.
+    """
+    with open_index(session) as index:
+        warnings = bring_up(session, index, view, link, report)
+        try:
+            yield index, warnings
+        except IntegrityError as error:
+            error.causes += warnings
+            raise
 
 
 def released_events(index: Index, view: View, link: Link) -> list[ReleasedEvent]:

@@ -25,8 +25,9 @@ from integrity.index.database import Mark
 from integrity.index.searching import Hit, Query, Searching
 from integrity.index.words import asked
 from integrity.ports import Report
+from integrity.verifier.checks import Registry
 from integrity.verifier.policy import Policy
-from integrity.verifier.record import Record, Registry
+from integrity.verifier.record import Record
 
 LIMIT = 20
 

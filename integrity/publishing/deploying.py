@@ -11,7 +11,7 @@ from integrity.core.names import keccak256
 from integrity.core.registry import CREATE2_PROXY
 from integrity.errors import TransactionRefused
 from integrity.publishing.writing import open_writer
-from integrity.verifier.record import check_chain, check_code
+from integrity.verifier.checks import check_chain, check_code
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from integrity.core.links import ALIAS
 from integrity.core.names import parse_address
 from integrity.errors import AddressMalformed, UsageError
 from integrity.trust.policies import parse_since, refine
+from integrity.verifier.checks import Registry
 from integrity.verifier.policy import Policy
-from integrity.verifier.record import Registry
 
 IS_ALIAS = re.compile(ALIAS)
 ALIAS_RULE = (

@@ -23,9 +23,10 @@ from integrity.core.registry import (
     release_slot,
 )
 from integrity.errors import FormatError, ProofInvalid, WrongRelease
+from integrity.verifier.checks import Registry
 from integrity.verifier.policy import ENDORSERS_LIMIT
 from integrity.verifier.proofs import BlockHeader, read_header
-from integrity.verifier.record import Record, RecordVerifier, Registry
+from integrity.verifier.record import Record, RecordVerifier
 from integrity.verifier.state import ProvenState, Vouched
 
 RECEIPT_LIMIT = 1 << 20

@@ -22,35 +22,28 @@ from integrity.core.registry import (
     decode_release,
 )
 from integrity.errors import (
-    ChainMismatch,
-    DelegateRefused,
     ManifestMismatch,
     NotEndorsed,
-    PublisherCompromised,
-    PublisherMismatch,
     RecordUnproven,
-    RegistryMismatch,
-    ReleaseNotFound,
     Revoked,
-    Rollback,
     RpcAnswerInvalid,
-    StaleBlock,
-    UnknownPublisher,
+)
+from integrity.verifier.checks import (
+    Mark,
+    Registry,
+    check_chain,
+    check_code,
+    check_compromised,
+    check_delegate,
+    check_publisher,
+    check_seen,
+    not_recorded,
 )
 from integrity.verifier.policy import Policy
-from integrity.verifier.proofs import EMPTY_CODE
 from integrity.verifier.state import CHECKPOINT, ONE_NODE, Vouched, basis
 from integrity.verifier.verdict import Step, after, at_step
 
 _NO_MANIFEST = bytes(32)
-
-
-@dataclass(frozen=True, slots=True)
-class Registry:
-    """The contract a reader accepts: its address, and the Keccak-256 of its runtime code."""
-
-    address: str
-    code_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +81,6 @@ class Record:
     @property
     def is_latest(self) -> bool:
         return self.head.latest == self.sequence
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """The furthest that a reader has seen a package: its head's ``count`` and ``updated_at`` at a block."""
-
-    count: int
-    updated_at: int
-    block: int
 
 
 class RecordVerifier:
@@ -203,7 +187,7 @@ class RecordVerifier:
                 )
             self._check_revocation(name, release)
             self._check_pin(name, manifest_word)
-            self._check_delegate(name, release)
+            check_delegate(self.policy, self._link.publisher, name, release.by)
             endorsed = self._check_endorsements(name, endorsements or {})
             self._found(
                 4, f"release {release.sequence} of {head.count} has the manifest {manifest_word.hex()} and "
@@ -246,12 +230,9 @@ class RecordVerifier:
             elif mark is not None:
                 check_seen(self._link, record.head, record.block, record.vouched, mark)
                 what = f"the package is no less than it was at block {mark.block}"
-            if compromised_since is not None and record.published_at >= compromised_since:
-                raise PublisherCompromised(
-                    f"{record.package}@{record.version} was published at {record.published_at}, and this "
-                    f"home takes its publisher for compromised since {compromised_since}",
-                    evidence={"published_at": record.published_at, "since": compromised_since},
-                )
+            check_compromised(
+                f"{record.package}@{record.version}", record.published_at, compromised_since
+            )
             self._found(
                 5, what, seen_count=mark and mark.count, seen_updated_at=mark and mark.updated_at,
                 seen_block=mark and mark.block, compromised_since=compromised_since,
@@ -273,15 +254,6 @@ class RecordVerifier:
                 f"the link pins another manifest than the one recorded for {name}",
                 evidence={"expected": pin.hex(), "actual": manifest.hex()},
                 next="Ask whoever sent the link which one is meant; do not drop the pin unasked.",
-            )
-
-    def _check_delegate(self, name: str, release: ReleaseSlot) -> None:
-        allowed = self.policy.delegates
-        if allowed is not None and release.by not in {self._link.publisher, *allowed}:
-            raise DelegateRefused(
-                f"{name} was published by {release.by}, which is not among the accounts whose releases of it "
-                "this home takes",
-                evidence={"by": release.by, "allowed": [self._link.publisher, *allowed]},
             )
 
     def _check_endorsements(self, name: str, words: Mapping[str, bytes]) -> tuple[str, ...]:
@@ -319,82 +291,3 @@ def _how(proven: bool) -> str:
 
 def _endorsed(by: tuple[str, ...]) -> str:
     return f", and is endorsed by {', '.join(by)}" if by else ""
-
-
-def check_seen(link: Link, head: Head, block: Block, vouched: Vouched, mark: Mark | None) -> None:
-    """What step 5 says of a package's head, also of one without the release that is asked about: raises
-    StaleBlock when the chain is read at an older block than one that was seen, Rollback when the package
-    has shrunk since. Nothing is held against a checkpoint, whose age is what the person asked for.
-    """
-    if mark is None or vouched.how == CHECKPOINT:
-        return
-    name = f"{link.package} of {link.publisher}"
-    with at_step(5):
-        if block.number < mark.block:
-            raise StaleBlock(
-                f"{name} was seen at block {mark.block} before, and the node's newest to read at is "
-                f"{block.number}",
-                next="Ask another node with --rpc; this one is behind.",
-                evidence={"block": block.number, "seen": mark.block},
-            )
-        if head.count < mark.count or head.updated_at < mark.updated_at:
-            raise Rollback(
-                f"{name} has {head.count} releases as of block {block.number}, and had {mark.count} "
-                f"at block {mark.block}: a part of its history is hidden",
-                evidence={
-                    "count": head.count, "seen_count": mark.count, "updated_at": head.updated_at,
-                    "seen_updated_at": mark.updated_at, "block": block.number, "seen_block": mark.block,
-                },
-            )  # fmt: skip
-
-
-def check_publisher(link: Link, named: str | None, trusted: bool) -> None:
-    """Step 1 alone, for callers who must know before they ask anybody anything."""
-    if named is not None and named != link.publisher:
-        raise PublisherMismatch(
-            f"the link is of the publisher {link.publisher}, not of {named}",
-            evidence={"expected": named, "actual": link.publisher},
-        )
-    if named is None and not trusted:
-        raise UnknownPublisher(
-            f"nobody here knows the publisher {link.publisher} of chain {link.chain_id}",
-            next=f"If you believe them, name them with --publisher {link.publisher}, or add them "
-            f"with `integrity trust add NAME {link.publisher} --chain {link.chain_id}`.",
-        )
-
-
-def check_chain(expected: int, actual: int) -> None:
-    """The first half of step 2, which also stands before every signature."""
-    if expected != actual:
-        raise ChainMismatch(
-            f"the RPC serves chain {actual}, but chain {expected} is asked about",
-            evidence={"expected": expected, "actual": actual},
-        )
-
-
-def not_recorded(
-    what: str, block: Block, vouched: Vouched, *, proven: bool
-) -> ReleaseNotFound | RecordUnproven:
-    """What to raise where there is no record. Only a proof makes that an answer."""
-    evidence = {"block": block.number, "block_hash": block.hash.hex()}
-    rests = f"as of block {block.number} ({basis(vouched, proven=proven)})"
-    if proven:
-        return ReleaseNotFound(f"{what}, {rests}", evidence=evidence)
-    return RecordUnproven(f"{what}, {rests}", evidence=evidence)
-
-
-def check_code(registry: Registry, chain_id: int, actual: bytes) -> None:
-    """Step 3 alone, which also stands before every transaction to the registry: the Keccak-256 of what
-    stands there.
-    """
-    if actual != registry.code_hash:
-        code = actual != EMPTY_CODE
-        what = "another contract stands" if code else "no contract stands"
-        raise RegistryMismatch(
-            f"{what} at the registry's address {registry.address} on chain {chain_id}",
-            evidence={
-                "address": registry.address,
-                "expected": registry.code_hash.hex(),
-                "actual": actual.hex() if code else None,
-            },
-        )

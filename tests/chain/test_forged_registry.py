@@ -24,9 +24,10 @@ from integrity.errors import ProofInvalid, RegistryMismatch, ReleaseNotFound
 from integrity.finding.history import history
 from integrity.home import Home
 from integrity.keys.keystore import DEVELOPMENT_CHAIN
+from integrity.verifier.checks import Registry
 from integrity.verifier.proofs import read_header
 from integrity.verifier.receipt import Receipt, check, encode
-from integrity.verifier.record import RecordVerifier, Registry
+from integrity.verifier.record import RecordVerifier
 from integrity.verifier.state import CHECKPOINT, Vouched
 from tests.cli.running import User
 

@@ -30,7 +30,7 @@ from integrity.errors import (
 )
 from integrity.finding.history import history
 from integrity.home import Home
-from integrity.verifier.record import Mark
+from integrity.verifier.checks import Mark
 
 from .conftest import MakeRpc, Releases, both
 from .ledger import apart

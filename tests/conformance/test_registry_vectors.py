@@ -19,7 +19,8 @@ from integrity.core.links import Link
 from integrity.core.names import keccak256
 from integrity.core.registry import Block
 from integrity.errors import IntegrityError
-from integrity.verifier.record import RecordVerifier, Registry
+from integrity.verifier.checks import Registry
+from integrity.verifier.record import RecordVerifier
 from integrity.verifier.state import ONE_NODE, Vouched
 
 from . import recipes

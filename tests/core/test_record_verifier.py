@@ -33,9 +33,10 @@ from integrity.errors import (
     UnknownPublisher,
     WrongRelease,
 )
+from integrity.verifier.checks import Mark, Registry
 from integrity.verifier.content import manifest_digest, step6_manifest, step7_piece
 from integrity.verifier.policy import Policy
-from integrity.verifier.record import Mark, Record, RecordVerifier, Registry
+from integrity.verifier.record import Record, RecordVerifier
 from integrity.verifier.state import CHECKPOINT, ONE_NODE, QUORUM, Vouched
 from integrity.verifier.verdict import Verdict
 

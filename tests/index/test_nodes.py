@@ -16,8 +16,9 @@ from integrity.chain.reader import RpcReader
 from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.core.registry import Block
-from integrity.errors import RpcAnswerInvalid, RpcUnavailable, UnavailableError
+from integrity.errors import ReleaseNotFound, RpcAnswerInvalid, RpcUnavailable, UnavailableError
 from integrity.finding.chronicle import chronicle
+from integrity.finding.history import history
 from integrity.finding.indexing import bring_up, chain_view, open_index, scope_of
 from integrity.finding.searching import search
 from integrity.home import Home
@@ -365,6 +366,34 @@ def test_threat_07_a_reorg_of_what_was_final_is_followed_and_told(
     assert search(session, ["tool"]).warnings == []
 
 
+def test_threat_07_a_log_that_fails_tells_what_was_contradicted_all_the_same(
+    bare_anvil: MakeAnvil, lying_rpc: MakeRpc, tmp_path: Path
+) -> None:
+    from web3 import Web3
+
+    anvil = with_registry(bare_anvil())
+    fund(anvil)
+    release(anvil, "tool")
+    anvil.mine(20)
+    session = replace(home(tmp_path / "h", anvil.url), publisher=Web3.to_checksum_address(ALICE))
+    link = Link(CHAIN, Web3.to_checksum_address(ALICE), "tool")
+    other = replace(link, package="other")
+    release(anvil, "other")
+    anvil.mine(2)
+    assert history(session, link).warnings == []
+    anvil.call("anvil_reorg", 3, [])
+    anvil.mine(1)
+    with pytest.raises(ReleaseNotFound):  # and the index is left as it is for that
+        history(session, other)
+    release(anvil, "other", "2.0.0")
+    anvil.mine(2)
+    rpc = lying_rpc(anvil.url)
+    rpc.act = of_method("eth_getLogs", lambda *_: [])
+    with pytest.raises(RpcAnswerInvalid) as caught:
+        chronicle(replace(session, rpc=(rpc.url,)), other)
+    assert any("contradicts what was final" in cause for cause in caught.value.causes)
+
+
 # --- kills, and two at once --------------------------------------------------------------------
 
 _CONTEXT = multiprocessing.get_context("spawn")
@@ -502,6 +531,27 @@ def test_a_log_tells_what_was_said_of_each_release(chain: Anvil, tmp_path: Path)
     stranger = replace(home(tmp_path / "s", chain.url), publisher=alice)
     told = chronicle(stranger, Link(CHAIN, alice, "app"))
     assert [(one.alias, one.known) for one in told.endorsements[second]] == [(None, False)]
+    assert [entry.refused for entry in told.history.releases] == [None, None]
+
+
+def test_a_log_marks_what_this_home_takes_from_nobody(chain: Anvil, tmp_path: Path) -> None:
+    from web3 import Web3
+
+    alice, bob = Web3.to_checksum_address(ALICE), Web3.to_checksum_address(BOB)
+    release(chain, "marked")
+    since = RpcReader(chain.url).block("latest").timestamp + 100
+    chain.as_sender(alice, "setDelegate", alice, "marked", bob, 2**39)
+    manifest = bytes(32)[1:] + b"\1"
+    chain.as_sender(bob, "publish", alice, "marked", "2.0.0", manifest, manifest, 1, True)
+    chain.call("evm_setNextBlockTimestamp", since)
+    release(chain, "marked", "3.0.0", 2)
+    chain.mine(3)
+    policy = f'[publishers.alice]\nchain = {CHAIN}\npublisher = "{alice}"\n'
+    policy += f"compromised_since = {since}\n[publishers.alice.policy]\ndelegates = []\n"
+    told = chronicle(home(tmp_path / "h", chain.url, policy), Link(CHAIN, alice, "marked"))
+    assert [entry.refused and entry.refused.name for entry in told.history.releases] == [
+        None, "DelegateRefused", "PublisherCompromised",
+    ]  # fmt: skip
 
 
 def test_an_endorsement_that_a_node_makes_up_is_not_told(

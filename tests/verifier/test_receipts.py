@@ -27,9 +27,10 @@ from integrity.errors import (
     Revoked,
 )
 from integrity.trust.introduction import parse_introduction
+from integrity.verifier.checks import Registry
 from integrity.verifier.policy import Policy
 from integrity.verifier.receipt import RECEIPT_LIMIT, Receipt, check, decode, encode
-from integrity.verifier.record import Record, RecordVerifier, Registry
+from integrity.verifier.record import Record, RecordVerifier
 from integrity.verifier.state import CHECKPOINT, Vouched
 
 from .test_proofs import FIELDS

@@ -77,6 +77,7 @@ def _release(entry: HistoryEntry, found: Chronicle) -> dict[str, Any]:
         "published_at": entry.published_at,
         "by": entry.by,
         "revoked": entry.revoked,
+        "refused": entry.refused.name if entry.refused else None,
         "revocation": None
         if said is None
         else {
@@ -97,6 +98,7 @@ def _tell(link: Link, found: Chronicle) -> None:
         marks = ("  latest" if entry.latest else "") + (
             f"  REVOKED ({entry.revoked})" if entry.revoked else ""
         )
+        marks += f"  REFUSED here ({entry.refused.name})" if entry.refused else ""
         output.say(
             f"{entry.sequence:>5}  {entry.version:<{width}}  {output.moment(entry.published_at)}  "
             f"{entry.manifest.hex()}{marks}"
