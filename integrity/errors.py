@@ -170,8 +170,9 @@ class RegistryMismatch(VerificationError):
     """What stands at the registry's address is not the registry."""
 
     default_next = (
-        "Check that --rpc and the chain id are of the chain the release was published on. On a new "
-        "chain, `integrity chain deploy` puts the registry at its one address."
+        "Check that --rpc and the chain id are of the chain the release was published on, and that a "
+        "--checkpoint is not older than the registry. On a new chain, `integrity chain deploy` puts the "
+        "registry at its one address."
     )
 
 
@@ -238,6 +239,10 @@ class RpcUnavailable(UnavailableError):
 
 class RpcAnswerInvalid(RpcUnavailable):
     """The chain's RPC answered something that is not JSON-RPC, or is over the limits."""
+
+    default_next = (
+        "Something answers, and not as a node of this chain should: check --rpc, or ask another."
+    )
 
 
 class ProofUnavailable(RpcUnavailable):

@@ -193,6 +193,13 @@ class Delivery:
         receipts = (self._node.receipt(tx_hash) for tx_hash in self.entry.hashes)
         return next((receipt for receipt in receipts if receipt is not None), None)
 
+    def find(self) -> Mined | None:
+        """As :meth:`look`; where its nonce is taken, the receipt is waited for as long as it may be late."""
+        found = self.look()
+        if found is None and self._node.count(self.entry.sender) > self.entry.nonce:
+            found = self.look() if self._comes_to_light() else None
+        return found
+
     def look(self) -> Mined | None:
         """Where it is; None when it is in no block. Raises TransactionRefused if it failed."""
         return self._mined(self.receipt())

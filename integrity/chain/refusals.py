@@ -124,8 +124,8 @@ def _registry_error(item: Mapping[str, Any], data: bytes) -> ReleaseExists | Tra
     if item["name"] == "Unauthorized":
         return TransactionRefused(
             f"the key {named.get('account')} may not publish or act for {named.get('publisher')}",
-            next="Name the publisher's own key with --key; to publish, one that it has made a delegate will "
-            "do.",
+            next="Name the key that controls the publisher with --key (`integrity delegate list "
+            f"{named.get('publisher')}` says which that is, and who is its delegate, who may publish).",
             evidence=evidence,
         )
     return TransactionRefused(

@@ -138,7 +138,7 @@ class ChainWriter:
 
     def look_up(self, entry: Entry) -> Mined | None:
         """Where a transaction is; None when it is in no block. Raises TransactionRefused if it failed."""
-        return self._delivery(entry, None).look()
+        return self._delivery(entry, None).find()
 
     def wait_final(self, mined: Mined, signer: Signer, timeout: float = 3600) -> Mined:
         """Wait until a finalized block holds the transaction -> where it stands by then. Only

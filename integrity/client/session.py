@@ -45,8 +45,9 @@ def no_password(name: str) -> str:
 
 
 def _started(error: RpcUnavailable, chain_id: int) -> RpcUnavailable:
-    """The same; of the development chain it says how that is started, unless it has advice."""
-    if chain_id == DEVELOPMENT_CHAIN and error.next == RpcUnavailable.default_next:
+    """The same; of the development chain it says how that is started, where nothing listens."""
+    silent = all("cannot connect" in reason for reason in error.reasons)
+    if chain_id == DEVELOPMENT_CHAIN and silent and error.next == RpcUnavailable.default_next:
         error.next = _START
     return error
 

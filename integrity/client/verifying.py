@@ -46,7 +46,8 @@ class Verification:
     """``verdict`` is ``verified``, ``failed`` (there is evidence) or ``unknown`` (something could
     not be read). ``against`` says what it was held against: ``record`` or ``manifest``. ``extra``
     are files that the release does not have; they are reported and do no harm. ``steps`` are those of the
-    verifier that were passed; those of a record are missing against a manifest.
+    verifier that were passed; those of a record are missing against a manifest. ``hint`` is what may be
+    meant instead, if it failed.
     """
 
     verdict: str
@@ -59,6 +60,7 @@ class Verification:
     problems: list[Problem] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
     steps: tuple[Step, ...] = ()
+    hint: str = ""
 
 
 def verify(
@@ -108,6 +110,7 @@ def verify(
             digest = record.manifest
         files, size = (header.files, header.size) if only.is_all else only.check(file.entries())
         problems, extra, stats = compare(path, only.of(file.entries()), size, report)
+        hint = _other_meant(file, link, path, header.version) if problems and link else ""
     verdict = VERIFIED
     if problems:
         verdict = FAILED if any(problem.certain for problem in problems) else UNKNOWN
@@ -118,7 +121,7 @@ def verify(
         steps += (pieces_step(files, size), completeness_step(files, header.files, len(extra)))
     return Verification(
         verdict, "manifest" if record is None else "record", header, digest, record,
-        files, size, problems, extra, steps,
+        files, size, problems, extra, steps, hint,
     )  # fmt: skip
 
 
@@ -152,7 +155,12 @@ def bring_manifest(
         record = resolve(session, link)
         return record, bring_recorded(session, file, record, fetcher, beside)
     digest = latest_manifest(session, link)
-    _bring(session, file, digest, fetcher, beside)
+    try:
+        _bring(session, file, digest, fetcher, beside)
+    except SourcesUnavailable as error:
+        if beside is not None:
+            error.next = _other_meant(file, link, beside, None) or error.next
+        raise
     record = resolve(session, link, version_hint=_version(file))
     if record.manifest == digest:
         return record, _checked(file, record)
@@ -177,6 +185,23 @@ def _version(file: ManifestFile) -> str | None:
         return file.header().version
     except IntegrityError:
         return None
+
+
+def _other_meant(file: ManifestFile, link: Link, beside: Path, version: str | None) -> str:
+    """What to say where a link without a version means another one than the data's own manifest has."""
+    if link.version is not None:
+        return ""
+    try:
+        file.copy(sidecar_path(beside))
+    except IntegrityError:
+        return ""
+    found = _version(file)
+    if found in {None, version}:
+        return ""
+    return (
+        "The link names no version and means the latest release; what is beside the data is "
+        f"{found}: name {link}@{found}, if that is the one you mean."
+    )
 
 
 def _bring(

@@ -100,14 +100,16 @@ def _by_quorum(
             f"{len(heights)} of {len(nodes)} nodes of chain {chain_id} answer, and the policy asks for "
             f"{policy.quorum} that agree",
             causes=causes,
-            next="Name more nodes with --rpc, or in config.toml; or ask again later.",
+            next="Name more nodes with --rpc, or in config.toml, each of another server; or ask again later.",
         )
     height = sorted(heights.values(), reverse=True)[policy.quorum - 1]
     have = _hashes_at(heights, height, causes)
     best = max(have, key=lambda found: len(have[found]), default=b"")
     agree = have.pop(best, [])
+    all_told = [f"{node.name}: has 0x{best.hex()} at block {height}" for node in agree]
     dissent = _dissent(have, height, causes)
     if len(agree) < policy.quorum:
+        causes = all_told + causes
         raise NoQuorum(
             f"no {policy.quorum} nodes of chain {chain_id} agree on the block {height}",
             causes=causes,

@@ -186,7 +186,16 @@ class Actor:
         """Take over a publisher that was offered; the rights of all its delegates end."""
 
         def stands() -> bool:
-            return self.controller(publisher).address == self.address
+            own = self.address
+            if self.controller(publisher).address == own:
+                return True
+            offered = self._word(publisher, pending_slot(publisher))
+            if offered[12:] != bytes.fromhex(own[2:]):
+                raise TransactionRefused(
+                    f"{publisher} was not offered to {own}",
+                    next=f"Whoever controls it offers it with `integrity controller offer {own}`.",
+                )
+            return False
 
         purpose = f"accept {self.chain_id} {publisher} {self.address}"
         return self._do(publisher, stands, "acceptController", (publisher,), purpose)

@@ -369,6 +369,8 @@ def test_threat_11_without_a_majority_nothing_is_believed(
         resolve(session, releases.first.link)
     assert caught.value.exit_code == 3
     assert any("66" * 32 in cause for cause in caught.value.causes)
+    for node in three:
+        assert any(cause.startswith(node.url) for cause in caught.value.causes)
     assert not any(node.calls("eth_getProof") for node in three)
 
 

@@ -231,6 +231,38 @@ def test_doctor_asks_for_no_anvil_where_no_development_chain_is(user: User) -> N
     )
 
 
+def test_a_link_without_a_version_says_which_release_is_beside_the_data(
+    publisher: User, reader: User
+) -> None:
+    for folder, version in (("older", "1.0.0"), ("newer", "1.1.0")):
+        (publisher.place / folder).mkdir()
+        (publisher.place / folder / "file").write_text(version)
+        done = publisher.ok(
+            "publish", folder, "--package", "two", "--version", version, "--json"
+        ).json()
+    link = done["link"].removesuffix("@1.1.0")
+    verify = ("verify", publisher.place / "older", link, "--publisher", done["publisher"])
+    elsewhere = str(reader.place / "elsewhere")
+    for told, code in (
+        (reader.run(*verify), 4),
+        (reader.run(*verify, INTEGRITY_HOME=elsewhere), 3),
+    ):
+        assert told.code == code
+        assert "means the latest release; what is beside the data is 1.0.0" in told.errors
+        assert f"name {link}@1.0.0" in told.errors
+
+
+def test_what_answers_and_is_no_node_is_not_called_a_chain_that_does_not_run(
+    release: Release, reader: User
+) -> None:
+    show = ("show", release.link, "--publisher", release.address, "--rpc")
+    told = reader.run(*show, release.url)
+    assert told.code == 3
+    assert "chain start" not in told.errors
+    assert "check --rpc" in told.errors
+    assert "chain start" in reader.run(*show, "http://127.0.0.1:1").errors
+
+
 def test_the_manifest_of_another_release_beside_the_data_is_called_that(
     release: Release, reader: User
 ) -> None:

@@ -159,7 +159,9 @@ def _tell(result: Verification, path: Path, *, why: bool) -> None:
         output.say(f"  extra, not part of the release: {extra}")
     if len(result.extra) > _SHOWN:
         output.say(f"  and {len(result.extra) - _SHOWN} extra files more (--json has them all)")
-    if result.verdict == "failed":
+    if result.hint:
+        output.note(f"  -> {result.hint}")
+    elif result.verdict == "failed":
         output.note(
             "  -> Do not use this data; `integrity repair` mends it, or get it into another folder."
         )
