@@ -10,8 +10,8 @@ from typing import Any
 
 from integrity.chain.profiles import is_chain_id, profile_of
 from integrity.core.links import ALIAS
-from integrity.core.names import parse_address
-from integrity.errors import AddressMalformed, UsageError
+from integrity.core.names import check_package, parse_address
+from integrity.errors import AddressMalformed, FormatError, UsageError
 from integrity.trust.policies import parse_since, refine
 from integrity.verifier.policy import Policy
 from integrity.verifier.record import Registry
@@ -23,6 +23,7 @@ ALIAS_RULE = (
 _SETTINGS = (
     "chain", "publisher", "registry", "registry_code", "compromised_since", "policy", "packages",
 )  # fmt: skip
+_ANY = Policy()
 _CODE_HASH = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
 
 
@@ -43,7 +44,8 @@ class TrustedPublisher:
 
 class Trust:
     """The file as it was when it was read; ``document`` is its TOML. Raises UsageError when it is broken, or
-    says what this version does not know: a restriction that is not understood must not be passed over.
+    says what this version does not know, of whomever: a restriction that is not understood must not be
+    passed over.
     """
 
     def __init__(self, path: Path, document: Mapping[str, Any]) -> None:
@@ -57,6 +59,7 @@ class Trust:
         self._aliases: dict[tuple[int, str], list[str]] = {}
         for alias, entry in self._entries.items():
             self._aliases.setdefault((entry.chain_id, entry.publisher), []).append(alias)
+        self._check_policies()
 
     def all(self) -> list[TrustedPublisher]:
         """Every entry, sorted by alias."""
@@ -101,7 +104,7 @@ class Trust:
 
     def policy(self, chain_id: int, publisher: str | None = None, package: str = "") -> Policy:
         """What has to be shown for records of a package; without a publisher, for a chain's state as
-        such. Raises UsageError when what the file says of it is broken.
+        such. Raises UsageError when nobody could show that.
         """
         known = profile_of(chain_id)
         policy = Policy(max_age=known.max_age if known else None)
@@ -135,22 +138,50 @@ class Trust:
 
     def _addresses(self, names: Sequence[str], chain_id: int) -> tuple[str, ...]:
         """Each address once; an alias counts for the account that it means on this chain."""
-        found: dict[str, None] = {}
-        for name in names:
-            if not IS_ALIAS.fullmatch(name):
-                try:
-                    found[parse_address(name)] = None
-                except AddressMalformed as error:
-                    raise UsageError(f"{self._path}: a policy names {error.message}") from error
-                continue
-            entry = self.find(name)
-            if entry.chain_id != chain_id:
+        what = f"a policy for chain {chain_id}"
+        return tuple(dict.fromkeys(self._account(name, chain_id, what) for name in names))
+
+    def _account(self, name: str, chain_id: int | None, what: str) -> str:
+        """The address that a policy names, by an alias perhaps, on this chain if there is one."""
+        entry = self._entries.get(name)
+        if entry is None:
+            if not name.lower().startswith("0x"):
                 raise UsageError(
-                    f"{self._path}: a policy for chain {chain_id} names {name!r}, which is an account of "
-                    f"chain {entry.chain_id}"
+                    f"{self._path}: {what} names {name[:80]!r}, which is no alias of this file",
+                    next=f"`integrity trust add {name[:80]} 0x…` adds it; or name the address itself.",
                 )
-            found[entry.publisher] = None
-        return tuple(found)
+            return self._address(name, what)
+        if chain_id not in {None, entry.chain_id}:
+            raise UsageError(
+                f"{self._path}: {what} names {name!r}, which is an account of chain {entry.chain_id}"
+            )
+        return entry.publisher
+
+    def _check_policies(self) -> None:
+        """All that the file says of policies, also of those that nobody asks for now."""
+        self._check_policy(self._document.get("policy", {}), "[policy]")
+        for alias, table in self._tables.items():
+            what, chain_id = f"[publishers.{alias}", table["chain"]
+            if "policy" in table:
+                self._check_policy(table["policy"], f"{what}.policy]", chain_id)
+            packages = table.get("packages", {})
+            if not isinstance(packages, dict):
+                raise UsageError(f"{self._path}: {what}.packages] is no table")
+            for name, settings in packages.items():
+                self._check_policy(settings, f"{what}.packages.{name}]", chain_id)
+                try:
+                    check_package(name)
+                except FormatError as error:
+                    raise UsageError(
+                        f"{self._path}: {what}.packages] is of {error.message}", next=error.next
+                    ) from error
+
+    def _check_policy(self, table: object, what: str, chain_id: int | None = None) -> None:
+        policy = refine(_ANY, table, f"{self._path}: {what}")
+        for name in policy.endorsers:
+            self._account(name, chain_id, f"{what}: endorsers")
+        for name in policy.delegates or ():
+            self._account(name, chain_id, f"{what}: delegates")
 
     def _check_known(self, table: Mapping[str, Any], known: Collection[str], what: str) -> None:
         unknown = set(table) - set(known)

@@ -6,6 +6,7 @@ A record proves who says something, never that they should be believed; that is 
 from __future__ import annotations
 
 import time
+import tomllib
 from functools import lru_cache
 from pathlib import Path
 
@@ -71,7 +72,7 @@ class TrustStore:
         return True
 
     def remove(self, alias: str) -> TrustedPublisher:
-        """Take an entry out and return it; raises UsageError when there is none."""
+        """Take an entry out and return it; raises UsageError when there is none, or a policy names it."""
         import tomlkit  # only those who write need it
 
         self.read().find(alias)  # a home that has nothing gets no file for that
@@ -79,7 +80,15 @@ class TrustStore:
             entry = self.read().find(alias)
             document = tomlkit.parse(read_text(self._path))
             del document["publishers"][alias]
-            write_settings(self._path, tomlkit.dumps(document))
+            text = tomlkit.dumps(document)
+            try:
+                Trust(self._path, tomllib.loads(text))
+            except UsageError as error:
+                raise UsageError(
+                    f"{alias!r} is named by a policy of {self._path}, which could not be kept without it",
+                    next="Take it out of the policy first.",
+                ) from error
+            write_settings(self._path, text)
         return entry
 
 
