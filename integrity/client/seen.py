@@ -70,6 +70,34 @@ class Seen:
             return False
         return who == CHECKPOINT or (who.isdecimal() and int(who) >= quorum)
 
+    def files(self) -> list[Path]:
+        """Every file that says something."""
+        return [
+            path
+            for folder in (self._folder, self._blocks)
+            if folder.is_dir()
+            for path in sorted(folder.iterdir())
+            if path != self._blocks and not path.name.startswith(".")
+        ]
+
+    def broken(self) -> list[Path]:
+        """Those of the files that cannot be read, or say nothing that this home ever writes."""
+        return [path for path in self.files() if not self._is_whole(path)]
+
+    def _is_whole(self, path: Path) -> bool:
+        try:
+            text = path.read_text("utf-8")
+            if path.parent == self._blocks:
+                return text == CHECKPOINT or text.isdecimal()
+            numbers = [json.loads(text)[field.name] for field in fields(Mark)]
+        except (OSError, ValueError, TypeError, KeyError):
+            return False
+        return all(type(number) is int and number >= 0 for number in numbers)
+
+    @property
+    def _blocks(self) -> Path:
+        return self._folder / "blocks"
+
     def _note_block(self, record: Record, who: str) -> None:
         nodes = int(who) if who.isdecimal() else 0
         if self.has_block(record.chain_id, record.block.hash, nodes or _ANY):
@@ -78,4 +106,4 @@ class Seen:
             write_whole(self._block(record.chain_id, record.block.hash), who.encode(), private=True)
 
     def _block(self, chain_id: int, block_hash: bytes) -> Path:
-        return self._folder / "blocks" / f"{chain_id}-{block_hash.hex()}"
+        return self._blocks / f"{chain_id}-{block_hash.hex()}"

@@ -123,6 +123,19 @@ class Trust:
                 policy = refined if name == package else policy
         return self._with_addresses(policy, chain_id)
 
+    def quorum(self, chain_id: int) -> int:
+        """The most nodes that any policy asks for on a chain. Raises UsageError when one of them asks for
+        what nobody could show.
+        """
+        asked = [self.policy(chain_id)]
+        for (chain, publisher), aliases in self._aliases.items():
+            if chain == chain_id:
+                names = {
+                    name for alias in aliases for name in self._tables[alias].get("packages", {})
+                }
+                asked += [self.policy(chain, publisher, name) for name in ("", *sorted(names))]
+        return max(policy.quorum for policy in asked)
+
     def _with_addresses(self, policy: Policy, chain_id: int) -> Policy:
         """The policy with the addresses of the accounts that it names by their aliases."""
         endorsers = self._addresses(policy.endorsers, chain_id)
