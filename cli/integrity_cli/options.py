@@ -260,11 +260,11 @@ def reading(
 ) -> tuple[Session, Link]:
     """What every command that reads a release begins with: the session, and the link."""
     given = session(rpc=rpc, publisher=publisher, checkpoint=checkpoint)
-    link = given.link(text)
     if lock is not None:
         from integrity.client.locking import locked
 
-        return locked(given, link, lock)
+        return locked(given, text, lock)
+    link = given.link(text)
     return known(given, link), link
 
 

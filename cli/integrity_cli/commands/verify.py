@@ -85,11 +85,11 @@ def verify(
             next="Name the release's link, or leave --publisher out.",
         )
     given = session(rpc=rpc, publisher=publisher, checkpoint=checkpoint)
-    parsed = None if link is None else given.link(link)
+    parsed = None if link is None or lock is not None else given.link(link)
     if lock is not None:
-        if parsed is None:
+        if link is None:
             raise UsageError("--lock says which release of a package; name the package, too")
-        given, parsed = locked(given, parsed, lock)
+        given, parsed = locked(given, link, lock)
     data = None if receipt is None else read_receipt(receipt)
     meant = parsed if data is None else parsed or decode(data).link
     if meant is not None:
