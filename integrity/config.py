@@ -11,7 +11,15 @@ from typing import Any
 
 from integrity.chain.profiles import is_chain_id, parse_chain_id
 from integrity.core.names import parse_address
-from integrity.disk.settings import broken, changing, load_toml, read_text, subtable, write_settings
+from integrity.disk.settings import (
+    broken,
+    changing,
+    load_toml,
+    put,
+    read_text,
+    subtable,
+    write_settings,
+)
 from integrity.errors import AddressMalformed, NoRpc, UsageError
 from integrity.home import Home
 
@@ -148,7 +156,7 @@ def set_config(home: Home, changes: Mapping[str, Any]) -> None:
                 continue
             chains = subtable(document, "chains", is_super_table=True)
             for chain_id, settings in value.items():
-                subtable(chains, str(chain_id)).update(settings)
+                put(chains, str(chain_id), settings)
         write_settings(home.config_file, tomlkit.dumps(document))
 
 

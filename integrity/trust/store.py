@@ -10,7 +10,7 @@ import tomllib
 from functools import lru_cache
 from pathlib import Path
 
-from integrity.disk.settings import changing, load_toml, read_text, subtable, write_settings
+from integrity.disk.settings import changing, load_toml, put, read_text, subtable, write_settings
 from integrity.errors import UsageError
 from integrity.home import Home
 from integrity.trust.reading import ALIAS_RULE, IS_ALIAS, Trust, TrustedPublisher
@@ -54,8 +54,8 @@ class TrustStore:
             document = tomlkit.parse(read_text(self._path))
             publishers = subtable(document, "publishers", is_super_table=True)
             for entry in new:
-                subtable(publishers, entry.alias).update(
-                    {"chain": entry.chain_id, "publisher": entry.publisher}
+                put(
+                    publishers, entry.alias, {"chain": entry.chain_id, "publisher": entry.publisher}
                 )
             write_settings(self._path, tomlkit.dumps(document))
 

@@ -82,6 +82,27 @@ def test_comments_are_kept(home: Home, trust: TrustStore) -> None:
         assert line in home.trust_file.read_text()
 
 
+def test_what_is_added_is_set_off_from_what_is_there(home: Home, trust: TrustStore) -> None:
+    def entry(alias: str, address: str) -> str:
+        return f'[publishers.{alias}]\nchain = 1\npublisher = "{address}"\n'
+
+    policy = "[policy]\nquorum = 2\n"
+    write(home, f"{entry('alice', ALICE)}\n{policy}")
+    trust.add(TrustedPublisher("bob", 1, BOB))
+    trust.add(TrustedPublisher("carol", 1, BOB), TrustedPublisher("dave", 1, BOB))
+    tables = [entry("alice", ALICE), *(entry(who, BOB) for who in ("bob", "carol", "dave")), policy]
+    assert home.trust_file.read_text() == "\n".join(tables)
+    write(home, "")
+    trust.add(TrustedPublisher("bob", 1, BOB))
+    trust.add(TrustedPublisher("carol", 1, BOB))
+    assert home.trust_file.read_text() == "\n".join(tables[1:3])
+    trust.remove("carol")
+    assert home.trust_file.read_text() == tables[1]
+    write(home, policy)
+    trust.add(TrustedPublisher("bob", 1, BOB))
+    assert home.trust_file.read_text() == f"{policy}\n{tables[1]}"
+
+
 def test_an_alias_never_comes_to_mean_somebody_else(home: Home, trust: TrustStore) -> None:
     trust.add(TrustedPublisher("alice", 1, ALICE))
     before = home.trust_file.read_bytes()
