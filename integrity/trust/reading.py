@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from integrity.chain.profiles import is_chain_id, profile_of
+from integrity.chain.profiles import chain_of, profile_of
 from integrity.core.links import ALIAS
 from integrity.core.names import check_package, parse_address
 from integrity.errors import AddressMalformed, FormatError, UsageError
@@ -174,7 +174,7 @@ class Trust:
         """All that the file says of policies, also of those that nobody asks for now."""
         self._check_policy(self._document.get("policy", {}), "[policy]")
         for alias, table in self._tables.items():
-            what, chain_id = f"[publishers.{alias}", table["chain"]
+            what, chain_id = f"[publishers.{alias}", self._entries[alias].chain_id
             if "policy" in table:
                 self._check_policy(table["policy"], f"{what}.policy]", chain_id)
             packages = table.get("packages", {})
@@ -203,8 +203,12 @@ class Trust:
 
     def _entry(self, alias: str, value: object) -> TrustedPublisher:
         what = f"[publishers.{alias}]"
-        if not isinstance(value, dict) or not is_chain_id(value.get("chain")):
-            raise UsageError(f"{self._path}: {what} needs chain = <number>")
+        chain_id = chain_of(value.get("chain")) if isinstance(value, dict) else None
+        if not isinstance(value, dict) or chain_id is None:
+            raise UsageError(
+                f"{self._path}: {what} needs chain = <number>, or the name of a chain that is known",
+                next="`integrity chain list` shows the names.",
+            )
         if not IS_ALIAS.fullmatch(alias):
             raise UsageError(
                 f"{self._path}: {what} is no alias that a link can say", next=ALIAS_RULE
@@ -218,7 +222,7 @@ class Trust:
                 f"{self._path}: {what}: registry_code is the Keccak-256 of the code at registry, in hex"
             )
         return TrustedPublisher(
-            alias, value["chain"], self._address(value.get("publisher", ""), what),
+            alias, chain_id, self._address(value.get("publisher", ""), what),
             None if since is None else parse_since(since, f"{self._path}: {what}"),
             None if registry is None else self._address(registry, what),
             None if match is None else bytes.fromhex(match[1]),

@@ -56,6 +56,16 @@ def test_whom_one_adds_is_found_by_alias_and_by_address(home: Home, trust: Trust
         trust.read().find("alice")
 
 
+def test_a_chain_goes_by_name_too(home: Home, trust: TrustStore) -> None:
+    write(home, f'[publishers.alice]\nchain = "base"\npublisher = "{ALICE}"\n')
+    assert trust.read().all() == [TrustedPublisher("alice", 8453, ALICE)]
+    trust.add(TrustedPublisher("alice", 8453, ALICE))
+    write(home, f'[publishers.alice]\nchain = "nowhere"\npublisher = "{ALICE}"\n')
+    with pytest.raises(UsageError, match="needs chain") as caught:
+        trust.read()
+    assert "chain list" in caught.value.next
+
+
 def test_the_file_is_its_owners_only_and_stays_so(home: Home, trust: TrustStore) -> None:
     trust.add(TrustedPublisher("alice", 1, ALICE))
     assert stat.S_IMODE(home.trust_file.stat().st_mode) == 0o600
