@@ -71,17 +71,22 @@ class Seen:
         return who == CHECKPOINT or (who.isdecimal() and int(who) >= quorum)
 
     def files(self) -> list[Path]:
-        """Every file that says something."""
-        return [
-            path
-            for folder in (self._folder, self._blocks)
-            if folder.is_dir()
-            for path in sorted(folder.iterdir())
-            if path != self._blocks and not path.name.startswith(".")
-        ]
+        """Every file that says something. Raises DiskError."""
+        try:
+            return [
+                path
+                for folder in (self._folder, self._blocks)
+                if folder.exists()
+                for path in sorted(folder.iterdir())
+                if path != self._blocks and not path.name.startswith(".")
+            ]
+        except OSError as error:
+            raise DiskError(f"cannot read {self._folder}: {error.strerror or error}") from error
 
     def broken(self) -> list[Path]:
-        """Those of the files that cannot be read, or say nothing that this home ever writes."""
+        """Those of the files that cannot be read, or say nothing that this home ever writes. Raises
+        DiskError.
+        """
         return [path for path in self.files() if not self._is_whole(path)]
 
     def _is_whole(self, path: Path) -> bool:

@@ -297,9 +297,16 @@ class Session:
         if not name and (own := environment_signer()) is not None:
             return own.info
         chosen = name or config.default_key
-        if chosen:
-            return config.signers.get(chosen) or keystore.find(chosen)
+        if chosen and chosen in config.signers:
+            return config.signers[chosen]
+        if name:
+            return keystore.find(name)
         keys = keystore.list()
+        if chosen:
+            try:
+                return keystore.find(chosen)
+            except KeyRefused as error:
+                raise error.about(f"{config.path}: default_key") from None
         if len(keys) == 1:
             return keys[0]
         if not keys:

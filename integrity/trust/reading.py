@@ -166,7 +166,8 @@ class Trust:
             return self._address(name, what)
         if chain_id not in {None, entry.chain_id}:
             raise UsageError(
-                f"{self._path}: {what} names {name!r}, which is an account of chain {entry.chain_id}"
+                f"{self._path}: {what} names {name!r}, which is an account of chain {entry.chain_id}",
+                next="Name the address itself, which goes for every chain.",
             )
         return entry.publisher
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,10 @@ def test_what_is_followed_has_to_be_a_package_of_somebody(user: User) -> None:
 
 
 def test_a_default_key_that_is_not_there_is_bad(user: User) -> None:
-    write(user, "config.toml", 'default_key = "work"\n')
-    assert "'work'" in bad(user)["keys"][0]
+    config = write(user, "config.toml", 'default_key = "work"\n')
+    said, _ = bad(user)["keys"]
+    assert said.startswith(f"{config}: default_key: ")
+    assert "'work'" in said
 
 
 # --- keys --------------------------------------------------------------------------------------
@@ -174,6 +177,9 @@ def test_a_mark_that_is_none_is_bad(user: User) -> None:
         assert "backup" in what_next
         path.write_text(before)
     assert "2 files" in good(user, "seen")
+    shutil.rmtree(user.home / "seen")
+    write(user, "seen", "no folder")
+    assert f"cannot read {user.home / 'seen'}" in bad(user)["seen"][0]
 
 
 def test_a_damaged_database_says_how_it_is_made_anew(user: User) -> None:
