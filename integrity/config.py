@@ -9,9 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from integrity.chain.profiles import is_chain_id, parse_chain_id
+from integrity.chain.profiles import chain_called, chain_of, parse_chain_id
 from integrity.core.names import parse_address
-from integrity.disk.settings import broken, changing, load_toml, read_text, subtable, write_settings
+from integrity.disk.settings import (
+    broken,
+    changing,
+    load_toml,
+    put,
+    read_text,
+    subtable,
+    write_settings,
+)
 from integrity.errors import AddressMalformed, NoRpc, UsageError
 from integrity.home import Home
 
@@ -90,8 +98,10 @@ class Config:
         unknown = set(value) - _SETTINGS
         if unknown:
             raise broken(where, f"has the unknown setting {min(unknown)!r}")
-        if chain is not None and not is_chain_id(chain):
-            raise broken(where, "has a default_chain that is no chain id")
+        if chain is not None and chain_of(chain) is None:
+            raise broken(
+                where, "has a default_chain that is no chain id and no name of a known chain"
+            )
         if key is not None and not isinstance(key, str):
             raise broken(where, "has a default_key that is no string")
         if not isinstance(chains, dict):
@@ -102,8 +112,12 @@ class Config:
         if not isinstance(follow, list) or not all(isinstance(link, str) for link in follow):
             raise broken(where, "has a follow that is no list of links")
         settings = {_chain_id(where, i): _chain(where, i, c) for i, c in chains.items()}
+        if len(settings) < len(chains):
+            raise broken(where, "has a chain twice, by its number and by its name")
         limits = {
-            int(i): _max_fee(where, i, c["max_fee"]) for i, c in chains.items() if "max_fee" in c
+            _chain_id(where, i): _max_fee(where, i, c["max_fee"])
+            for i, c in chains.items()
+            if "max_fee" in c
         }
         services = value.get("pinning", {})
         if not isinstance(services, dict):
@@ -112,7 +126,7 @@ class Config:
         if not isinstance(signers, dict):
             raise broken(where, "has signers that are no table")
         return cls(
-            where, chain, key, {i: rpc for i, (rpc, _) in settings.items()},
+            where, chain_of(chain), key, {i: rpc for i, (rpc, _) in settings.items()},
             None if quota is None else _size(where, quota),
             {name: _pinning(where, name, entry) for name, entry in services.items()}, share,
             {i: first for i, (_, first) in settings.items()}, tuple(follow),
@@ -148,7 +162,8 @@ def set_config(home: Home, changes: Mapping[str, Any]) -> None:
                 continue
             chains = subtable(document, "chains", is_super_table=True)
             for chain_id, settings in value.items():
-                subtable(chains, str(chain_id)).update(settings)
+                called = (name for name in chains if _known_chain(name) == chain_id)
+                put(chains, next(called, str(chain_id)), settings)
         write_settings(home.config_file, tomlkit.dumps(document))
 
 
@@ -208,10 +223,16 @@ def _max_fee(path: Path, chain: str, value: object) -> int:
 
 
 def _chain_id(path: Path, text: str) -> int:
-    number = parse_chain_id(text)
+    number = _known_chain(text)
     if number is None:
-        raise broken(path, f"has [chains.{text}], but a chain id is a number")
+        raise broken(
+            path, f"has [chains.{text}], which is no chain id and no name of a known chain"
+        )
     return number
+
+
+def _known_chain(text: str) -> int | None:
+    return parse_chain_id(text) or chain_called(text)
 
 
 def _chain(path: Path, chain: str, settings: object) -> tuple[tuple[str, ...], int]:

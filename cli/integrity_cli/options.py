@@ -63,6 +63,38 @@ Checkpoint = Annotated[
         help="A block's hash that you vouch for: read at that block.",
     ),
 ]
+VouchingRpc = Annotated[
+    list[str],
+    typer.Option(
+        "--rpc",
+        metavar="URL",
+        help="A node that is asked whether the receipt's block is the chain's; may be repeated. Without it "
+        "none is asked, whatever INTEGRITY_RPC says.",
+    ),
+]
+VouchingCheckpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint", metavar="HASH", help="A block's hash that you vouch for: the receipt's own."
+    ),
+]
+EitherRpc = Annotated[
+    list[str],
+    typer.Option(
+        "--rpc",
+        metavar="URL",
+        help="A node of the chain; may be repeated. Also INTEGRITY_RPC; but with --receipt no other node is "
+        "asked than those named here.",
+    ),
+]
+EitherCheckpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="HASH",
+        help="A block's hash that you vouch for: read at that block; with --receipt, the receipt's own.",
+    ),
+]
 Why = Annotated[
     bool, typer.Option("--why", help="Tell each step of the verifier, and what it found.")
 ]
@@ -260,11 +292,11 @@ def reading(
 ) -> tuple[Session, Link]:
     """What every command that reads a release begins with: the session, and the link."""
     given = session(rpc=rpc, publisher=publisher, checkpoint=checkpoint)
-    link = given.link(text)
     if lock is not None:
         from integrity.client.locking import locked
 
-        return locked(given, link, lock)
+        return locked(given, text, lock)
+    link = given.link(text)
     return known(given, link), link
 
 

@@ -81,14 +81,25 @@ def parse_chain_id(text: str) -> int | None:
     return int(text) if _CHAIN_ID.fullmatch(text) and is_chain_id(int(text)) else None
 
 
+def chain_called(name: str) -> int | None:
+    """The chain id of a chain that is known by this name, in any case, or None."""
+    return next((one.chain_id for one in profiles().values() if one.name == name.lower()), None)
+
+
+def chain_of(value: object) -> int | None:
+    """The chain id that settings mean: a number, or the name of a chain that is known; None when it is
+    neither.
+    """
+    if isinstance(value, str):
+        return chain_called(value)
+    return value if isinstance(value, int) and is_chain_id(value) else None
+
+
 def parse_chain(text: str) -> int:
     """The chain id out of a chain's name or number. Raises UsageError."""
-    number = parse_chain_id(text)
-    if number is not None:
-        return number
-    for profile in profiles().values():
-        if profile.name == text.lower():
-            return profile.chain_id
+    found = parse_chain_id(text) or chain_called(text)
+    if found is not None:
+        return found
     raise UsageError(
         f"{text[:80]!r} is neither a chain id nor the name of a chain that is known here",
         next="`integrity chain list` shows the names; any other chain goes by its number.",

@@ -70,7 +70,7 @@ class JsonRpc:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise UsageError(
                 f"an RPC's URL begins with http:// or https://, and {self.name!r} does not",
-                next="Name it as --rpc http://127.0.0.1:8545, for one.",
+                next="Write it as http://127.0.0.1:8545, for one.",
             )
         headers = {"content-type": "application/json", "accept-encoding": "identity"}
         if parts.username is not None:

@@ -8,7 +8,8 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from integrity.chain.reader import RpcReader
@@ -26,6 +27,7 @@ from integrity.errors import (
 )
 from integrity.index.database import Index
 from integrity.ipfs.kubo import DEFAULT_API, Kubo, find_api
+from integrity.keys.environment import environment_signer
 from integrity.ports import ChainReader
 from integrity.serve.denying import Denylist, default_denylist
 from integrity.store.database import Store
@@ -53,6 +55,8 @@ def examine(session: Session) -> list[Finding]:
         ("settings", lambda: _settings(session)),
         ("keys", lambda: _keys(session)),
         ("trust store", lambda: _trust(session)),
+        ("follow", lambda: _follow(session)),
+        ("seen", lambda: _seen(session)),
         ("store", lambda: _store(session)),
         ("index", lambda: _index(session)),
         ("denylist", lambda: _denylist(session)),
@@ -62,7 +66,8 @@ def examine(session: Session) -> list[Finding]:
         ("anvil", lambda: _anvil(session)),
         ("development chain", lambda: _development(session)),
         *((f"chain {c}", lambda c=c: _chain(session, c)) for c in _chains(session)),
-        *((f"rpc {shown_url(url)}", lambda u=url: _rpc(session, u)) for url in session.rpc),
+        *((f"rpc {shown_url(url)}", lambda u=url: _rpc(session, u)) for url in _named(session)),
+        *((f"quorum of chain {c}", lambda c=c: _quorum(session, c)) for c in _quorums(session)),
     ]
     findings: list[Finding] = []
     for name, check in checks:
@@ -92,6 +97,8 @@ def _home(session: Session) -> str:
     place = folder
     while not place.exists():
         place = place.parent
+    if not place.is_dir():
+        raise IntegrityError(f"{place} is no folder", next="Set INTEGRITY_HOME elsewhere.")
     if not os.access(place, os.W_OK):
         raise IntegrityError(f"{place} cannot be written to", next="Set INTEGRITY_HOME elsewhere.")
     free = shutil.disk_usage(place).free
@@ -107,16 +114,49 @@ def _settings(session: Session) -> str:
 
 
 def _keys(session: Session) -> str:
+    own, config = environment_signer(), session.config
+    if config.default_key is not None and own is None:
+        session.key(None)
     keys = session.keystore.list()
-    return (
+    here = (
         f"{len(keys)}, readable by their owner only"
         if keys
         else "none yet (only publishers need one)"
     )
+    elsewhere = [] if own is None else [f"{own.info.name} ({own.info.address})"]
+    for one in config.signers.values():
+        session.signer(one)
+        elsewhere.append(f"{one.name} ({one.address}) at {shown_url(one.url)}")
+    return "; elsewhere ".join([here, *([", ".join(elsewhere)] if elsewhere else [])])
 
 
 def _trust(session: Session) -> str:
-    return f"{_number(len(session.trust.all()), 'publisher')}, and this home's own keys"
+    trust, config = session.trust, session.config
+    for chain_id in {entry.chain_id for entry in trust.all()} | set(config.rpc):
+        trust.quorum(chain_id)
+    count = _number(len(trust.all()), "publisher")
+    return f"{session.home.trust_file}, {count}, and this home's own keys"
+
+
+def _follow(session: Session) -> str:
+    return _number(len(session.followed()), "package")
+
+
+def _seen(session: Session) -> str:
+    broken = [str(path) for path in session.seen.broken()]
+    if broken:
+        raise IntegrityError(
+            f"{_number(len(broken), 'mark')} of what was seen before cannot be read: {', '.join(broken[:3])}",
+            next="Bring it back from a backup. Without one, delete it: then a rollback of that package to "
+            "what it was before is not noticed.",
+        )
+    count = len(session.seen.files())
+    where = session.home.data_folder / "seen"
+    return (
+        f"{where}, {_number(count, 'file')}"
+        if count
+        else "nothing that a checkpoint or a quorum vouched for"
+    )
 
 
 def _store(session: Session) -> str:
@@ -205,31 +245,58 @@ def _anvil(session: Session) -> str:
         return "not found, and only `integrity chain start` needs it"
 
 
+def _named(session: Session) -> tuple[str, ...]:
+    """The nodes that come before those of the settings."""
+    return session.rpc or tuple(os.environ.get("INTEGRITY_RPC", "").split())
+
+
 def _rpc(session: Session, url: str) -> str:
-    return _standing(session, RpcReader(url))
+    reader = RpcReader(url)
+    return _standing(session, [reader], reader.chain_id())
+
+
+def _quorums(session: Session) -> list[int]:
+    """The chains of the named nodes on which the policies ask for more than one."""
+    found = set()
+    for url in _named(session):
+        with suppress(IntegrityError):
+            chain_id = RpcReader(url).chain_id()
+            if session.trust.quorum(chain_id) > 1:
+                found.add(chain_id)
+    return sorted(found)
+
+
+def _quorum(session: Session, chain_id: int) -> str:
+    return _standing(session, session.nodes(chain_id), chain_id, session.trust.quorum(chain_id))
 
 
 def _chains(session: Session) -> list[int]:
     try:
-        return sorted(session.config.rpc)
+        configured = session.config.rpc
     except IntegrityError:
         return []
+    return sorted(chain for chain, nodes in configured.items() if nodes or not _named(session))
 
 
 def _chain(session: Session, chain_id: int) -> str:
-    reader = replace(session, rpc=()).reader(chain_id)
+    """The nodes of the settings; a quorum of them, unless others are asked in their place."""
+    own = replace(session, rpc=session.config.rpc[chain_id])
+    quorum = 1 if _named(session) else session.trust.quorum(chain_id)
+    if quorum > 1:
+        return _standing(session, own.nodes(chain_id), chain_id, quorum)
+    reader = own.reader(chain_id)
     check_chain(chain_id, reader.chain_id())
-    return _standing(session, reader)
+    return _standing(session, [reader], chain_id)
 
 
-def _standing(session: Session, reader: ChainReader) -> str:
-    """What a node serves, and whether the registry stands there."""
-    chain_id = reader.chain_id()
-    policy = replace(session.policy(chain_id), quorum=1, checkpoint=None)
-    view = open_view([reader], session.registry(chain_id), chain_id, policy, time.time())
+def _standing(
+    session: Session, readers: Sequence[ChainReader], chain_id: int, quorum: int = 1
+) -> str:
+    """What nodes serve, and whether the registry stands there."""
+    policy = replace(session.policy(chain_id), quorum=quorum, checkpoint=None)
+    view = open_view(readers, session.registry(chain_id), chain_id, policy, time.time())
     view.words([bytes(32)])
     proves = "it proves its state" if view.is_proven else "it does not prove its state"
-    return (
-        f"{reader.name} serves chain {chain_id}, finalized block {view.block.number}; the registry "
-        f"stands, and {proves}"
-    )
+    agree = f"{len(view.vouched.nodes)} of {len(readers)} nodes agree on chain {chain_id}"
+    who = agree if quorum > 1 else f"{view.vouched.nodes[0]} serves chain {chain_id}"
+    return f"{who}, finalized block {view.block.number}; the registry stands, and {proves}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from integrity.client.resolving import resolve
 from integrity.client.session import Session
-from integrity.core.links import Link, parse_link
+from integrity.core.links import AliasLink, Link, parse_link
 from integrity.disk.files import write_whole
 from integrity.disk.sidecars import read_named
 from integrity.errors import FormatError, UsageError
@@ -26,14 +26,23 @@ _HEAD = "# Which releases are meant, to the byte; made by `integrity lock`.\n"
 def lock(asked: Sequence[tuple[Session, Link]], path: Path) -> list[Link]:
     """Resolve each link in its session, and put its release into the lock file in the place of another
     one of the same package -> the pinned links. Raises what resolving raises, and nothing is written
-    then; UsageError or FormatError for a file that is no lock file, DiskError.
+    then; UsageError for two versions of one package; UsageError or FormatError for a file that is no lock
+    file, DiskError.
     """
     known = read_lock(path) if path.exists() else []
-    pinned = [_pinned(session, link) for session, link in asked]
-    new = {link.of_package for link in pinned}
-    every = [link for link in known if link.of_package not in new] + pinned
+    pinned: dict[tuple[int, str, str], Link] = {}
+    for session, link in asked:
+        new = _pinned(session, link)
+        other = pinned.setdefault(new.of_package, new)
+        if other != new:
+            raise UsageError(
+                f"{replace(other, pin=None)} and {replace(new, pin=None)} are two releases of one package, "
+                "and a lock file says which one is meant",
+                next="Name one of them; another file (-o FILE) can have the other.",
+            )
+    every = [link for link in known if link.of_package not in pinned] + [*pinned.values()]
     write_whole(path.absolute(), (_HEAD + _lines(every)).encode())
-    return pinned
+    return list(pinned.values())
 
 
 def read_lock(path: Path) -> list[Link]:
@@ -55,11 +64,13 @@ def read_lock(path: Path) -> list[Link]:
     return found
 
 
-def locked(session: Session, link: Link, path: Path) -> tuple[Session, Link]:
-    """The release that the lock file says of the link's package, and a session that believes its
-    publisher. Raises UsageError when there is none, or another version than the link's.
+def locked(session: Session, text: str, path: Path) -> tuple[Session, Link]:
+    """The release that the lock file says of a link's package, and a session that believes its
+    publisher. Raises UsageError when there is none, or another version than the link's, LinkMalformed.
     """
-    entry = next((one for one in read_lock(path) if one.of_package == link.of_package), None)
+    entries = read_lock(path)
+    link = _link(session, text, entries)
+    entry = next((one for one in entries if one.of_package == link.of_package), None)
     if entry is None:
         raise UsageError(
             f"{link} is not in the lock file {str(path)!r}",
@@ -72,6 +83,24 @@ def locked(session: Session, link: Link, path: Path) -> tuple[Session, Link]:
         )
     named = replace(session, publisher=session.publisher or entry.publisher)
     return named, replace(entry, sources=link.sources)
+
+
+def _link(session: Session, text: str, entries: Sequence[Link]) -> Link:
+    """The link; an alias that this home does not have is told what the lock file knows, which has none."""
+    _ = session.trust  # what is broken in itself is no fault of an alias
+    try:
+        return session.link(text)
+    except UsageError as error:
+        if not isinstance(named := parse_link(text), AliasLink):
+            raise
+        known = [
+            str(replace(e, version=None, pin=None)) for e in entries if e.package == named.package
+        ]
+        if known:
+            error.next = (
+                f"The lock file knows that package as {' and as '.join(known)}: name it so."
+            )
+        raise
 
 
 def _pinned(session: Session, link: Link) -> Link:

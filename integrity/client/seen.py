@@ -80,6 +80,39 @@ class Seen:
             return False
         return who == CHECKPOINT or (who.isdecimal() and int(who) >= quorum)
 
+    def files(self) -> list[Path]:
+        """Every file that says something. Raises DiskError."""
+        try:
+            return [
+                path
+                for folder in (self._folder, self._blocks)
+                if folder.exists()
+                for path in sorted(folder.iterdir())
+                if path != self._blocks and not path.name.startswith(".")
+            ]
+        except OSError as error:
+            raise DiskError(f"cannot read {self._folder}: {error.strerror or error}") from error
+
+    def broken(self) -> list[Path]:
+        """Those of the files that cannot be read, or say nothing that this home ever writes. Raises
+        DiskError.
+        """
+        return [path for path in self.files() if not self._is_whole(path)]
+
+    def _is_whole(self, path: Path) -> bool:
+        try:
+            text = path.read_text("utf-8")
+            if path.parent == self._blocks:
+                return text == CHECKPOINT or text.isdecimal()
+            numbers = [json.loads(text)[field.name] for field in fields(Mark)]
+        except (OSError, ValueError, TypeError, KeyError):
+            return False
+        return all(type(number) is int and number >= 0 for number in numbers)
+
+    @property
+    def _blocks(self) -> Path:
+        return self._folder / "blocks"
+
     def _note_block(self, record: Record, who: str) -> None:
         nodes = int(who) if who.isdecimal() else 0
         if self.has_block(record.chain_id, record.block.hash, nodes or _ANY):
@@ -88,4 +121,4 @@ class Seen:
             write_whole(self._block(record.chain_id, record.block.hash), who.encode(), private=True)
 
     def _block(self, chain_id: int, block_hash: bytes) -> Path:
-        return self._folder / "blocks" / f"{chain_id}-{block_hash.hex()}"
+        return self._blocks / f"{chain_id}-{block_hash.hex()}"

@@ -15,7 +15,13 @@ from integrity.config import Config
 from integrity.core.links import AliasLink, Link, parse_link
 from integrity.core.names import parse_address
 from integrity.disk.remembered import Remembered
-from integrity.errors import KeyRefused, RpcUnavailable, UsageError
+from integrity.errors import (
+    AddressMalformed,
+    KeyRefused,
+    LinkMalformed,
+    RpcUnavailable,
+    UsageError,
+)
 from integrity.home import Home
 from integrity.keys.environment import environment_signer
 from integrity.keys.keystore import DEVELOPMENT_CHAIN, KeyInfo, Keystore
@@ -115,6 +121,17 @@ class Session:
             return Link(entry.chain_id, entry.publisher, link.package, link.version)
         return link
 
+    def followed(self) -> list[Link]:
+        """The packages under ``follow`` in config.toml. Raises LinkMalformed or UsageError."""
+        config, _ = self.config, self.trust  # what is broken in itself is no fault of a link
+        links = []
+        for text in config.follow:
+            try:
+                links.append(replace(self.link(text), version=None))
+            except (LinkMalformed, AddressMalformed, UsageError) as error:
+                raise error.about(f"{config.path}: follow") from None
+        return links
+
     @property
     def named_publisher(self) -> str | None:
         return None if self.publisher is None else parse_address(self.publisher)
@@ -165,10 +182,17 @@ class Session:
         """Those that may be asked, each server once: one that is named twice has one vote. Raises NoRpc."""
         from integrity.chain.reader import RpcReader  # with it comes an HTTP client
 
+        config = self.config
+        nodes = config.nodes(chain_id, self.rpc)
         places: dict[tuple[str, int | None], str] = {}
-        for url in self.config.nodes(chain_id, self.rpc):
+        for url in nodes:
             places.setdefault(place_of(url), url)
-        return [RpcReader(url) for url in places.values()]
+        try:
+            return [RpcReader(url) for url in places.values()]
+        except UsageError as error:
+            if nodes == config.rpc.get(chain_id):
+                raise error.about(f"{config.path}: [chains.{chain_id}]") from None
+            raise error if self.rpc else error.about("INTEGRITY_RPC") from None
 
     def view(self, link: Link, finality: str | None = None) -> View:
         """The registry at the block that this home's policy says; ``finality`` is another one than the
@@ -259,8 +283,12 @@ class Session:
             return self.keystore.open(identity, self.password)
         from integrity.chain.external import ExternalSigner  # with it comes an HTTP client
 
-        settings = self.config.signers[identity.name]
-        return ExternalSigner(identity.name, settings.url, settings.address)
+        config = self.config
+        settings = config.signers[identity.name]
+        try:
+            return ExternalSigner(identity.name, settings.url, settings.address)
+        except UsageError as error:
+            raise error.about(f"{config.path}: [signers.{identity.name}]") from None
 
     def key(self, name: str | None) -> Identity:
         """The key to sign with: the one named, else the environment's, else the default, else the only
@@ -270,9 +298,16 @@ class Session:
         if not name and (own := environment_signer()) is not None:
             return own.info
         chosen = name or config.default_key
-        if chosen:
-            return config.signers.get(chosen) or keystore.find(chosen)
+        if chosen and chosen in config.signers:
+            return config.signers[chosen]
+        if name:
+            return keystore.find(name)
         keys = keystore.list()
+        if chosen:
+            try:
+                return keystore.find(chosen)
+            except KeyRefused as error:
+                raise error.about(f"{config.path}: default_key") from None
         if len(keys) == 1:
             return keys[0]
         if not keys:

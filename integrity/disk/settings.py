@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,24 @@ def subtable(parent: Any, name: str, *, is_super_table: bool = False) -> Any:
     return parent[name]
 
 
+def put(parent: Any, name: str, values: Mapping[str, Any]) -> None:
+    """Set what a table inside another one says; a new one is set off from what comes after it."""
+    import tomlkit  # only those who write need it
+    from tomlkit.items import InlineTable
+
+    is_new = name not in parent
+    table = subtable(parent, name)
+    table.update(values)
+    if is_new and not isinstance(table, InlineTable):
+        table.add(tomlkit.nl())
+
+
 def write_settings(path: Path, text: str) -> None:
     """Write a file of settings, its owner's only: an RPC's URL can hold a key. A symbolic link to
     it stays one.
     """
-    write_whole(Path(os.path.realpath(path)), text.encode(), private=True)
+    data = (text.rstrip("\n") + "\n").encode() if text.strip("\n") else b""
+    write_whole(Path(os.path.realpath(path)), data, private=True)
 
 
 def read_text(path: Path) -> str:

@@ -21,14 +21,22 @@ Statements = Callable[[int], list[str] | None]
 
 class Database:
     """One file; safe to use from several threads and several processes at once. ``what`` it is called in
-    messages, ``layout`` the number of today's. What is not ``durable`` survives every crash of a process,
-    and of the machine only as a whole, without the last steps.
+    messages, ``layout`` the number of today's, ``mend`` what to do when it is damaged. What is not
+    ``durable`` survives every crash of a process, and of the machine only as a whole, without the last steps.
     """
 
     def __init__(
-        self, path: Path, what: str, layout: int, statements: Statements, *, durable: bool
+        self,
+        path: Path,
+        what: str,
+        layout: int,
+        statements: Statements,
+        *,
+        durable: bool,
+        mend: str,
     ) -> None:
         self.path = path
+        self._mend = mend
         self._what = what
         self._layout = layout
         self._statements = statements
@@ -100,7 +108,9 @@ class Database:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            damaged = code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
             raise StoreError(
                 f"the {self._what} {self.path} cannot be used: {error}",
-                next="Look at the disk's room and permissions; `integrity doctor` tells more.",
+                next=self._mend if damaged else "Look at the disk's room and permissions.",
             ) from error

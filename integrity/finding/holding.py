@@ -101,7 +101,7 @@ def note_followed(
 
 def follows(session: Session) -> list[Link]:
     """The packages under ``follow`` in config.toml. Raises LinkMalformed or UsageError."""
-    return [replace(session.link(text), version=None) for text in session.config.follow]
+    return session.followed()
 
 
 def _note_stored(session: Session, index: Index, reader: BlockReader, one: Held) -> list[str]:

@@ -45,7 +45,10 @@ class Index:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.file = Database(path, "index", schema.VERSION, schema.statements, durable=False)
+        self.file = Database(
+            path, "index", schema.VERSION, schema.statements, durable=False,
+            mend="Delete it; it is made anew.",
+        )  # fmt: skip
         self._db = self.file.connection
         self._publishers: dict[tuple[int, bytes], int] = {}
         self._packages: dict[tuple[int, str], int] = {}

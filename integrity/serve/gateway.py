@@ -1,7 +1,7 @@
 """The trustless gateway over the embedded store (specs.ipfs.tech/http-gateways), on aiohttp.
 
-What it gives out was published or imported by this home, and is checked on its way; a file that
-changed since is as good as absent. Nothing is looked up by name, so no path leads out of the store.
+What it gives out was published or imported by this home, and is checked on its way; a piece
+that changed since is as good as absent. Nothing is looked up by name, so no path leads out of the store.
 """
 
 from __future__ import annotations

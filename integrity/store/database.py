@@ -38,7 +38,11 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = Database(path, "store", schema.VERSION, schema.statements, durable=True)
+        self._file = Database(
+            path, "store", schema.VERSION, schema.statements, durable=True,
+            mend="Move it away, and publish the same folders again: what is recorded already is put into the "
+            'store, and nothing is sent (docs/using.md, "The home").',
+        )  # fmt: skip
         self._lock, self._db = self._file.lock, self._file.connection
         self._transaction, self._translated = self._file.transaction, self._file.translated
 

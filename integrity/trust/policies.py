@@ -21,6 +21,11 @@ def refine(policy: Policy, table: object, what: str) -> Policy:
     """The policy with what a table says. Raises UsageError that names ``what`` is wrong."""
     if not isinstance(table, dict):
         raise UsageError(f"{what} is no table")
+    if "finality" in table and "confirmations" in table:
+        raise UsageError(
+            f"{what} has both finality and confirmations, which are two answers to one question",
+            next="Leave one of them out.",
+        )
     for name, value in table.items():
         if name not in _SETTINGS:
             raise UsageError(f"{what} has the unknown setting {name!r}")

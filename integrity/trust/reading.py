@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from integrity.chain.profiles import is_chain_id, profile_of
+from integrity.chain.profiles import chain_of, profile_of
 from integrity.core.links import ALIAS
-from integrity.core.names import parse_address
-from integrity.errors import AddressMalformed, UsageError
+from integrity.core.names import check_package, parse_address
+from integrity.errors import AddressMalformed, FormatError, UsageError
 from integrity.trust.policies import parse_since, refine
 from integrity.verifier.checks import Registry
 from integrity.verifier.policy import Policy
@@ -23,6 +23,7 @@ ALIAS_RULE = (
 _SETTINGS = (
     "chain", "publisher", "registry", "registry_code", "compromised_since", "policy", "packages",
 )  # fmt: skip
+_ANY = Policy()
 _CODE_HASH = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
 
 
@@ -43,7 +44,8 @@ class TrustedPublisher:
 
 class Trust:
     """The file as it was when it was read; ``document`` is its TOML. Raises UsageError when it is broken, or
-    says what this version does not know: a restriction that is not understood must not be passed over.
+    says what this version does not know, of whomever: a restriction that is not understood must not be
+    passed over.
     """
 
     def __init__(self, path: Path, document: Mapping[str, Any]) -> None:
@@ -57,6 +59,7 @@ class Trust:
         self._aliases: dict[tuple[int, str], list[str]] = {}
         for alias, entry in self._entries.items():
             self._aliases.setdefault((entry.chain_id, entry.publisher), []).append(alias)
+        self._check_policies()
 
     def all(self) -> list[TrustedPublisher]:
         """Every entry, sorted by alias."""
@@ -101,7 +104,7 @@ class Trust:
 
     def policy(self, chain_id: int, publisher: str | None = None, package: str = "") -> Policy:
         """What has to be shown for records of a package; without a publisher, for a chain's state as
-        such. Raises UsageError when what the file says of it is broken.
+        such. Raises UsageError when nobody could show that.
         """
         known = profile_of(chain_id)
         policy = Policy(max_age=known.max_age if known else None)
@@ -120,6 +123,19 @@ class Trust:
                 policy = refined if name == package else policy
         return self._with_addresses(policy, chain_id)
 
+    def quorum(self, chain_id: int) -> int:
+        """The most nodes that any policy asks for on a chain. Raises UsageError when one of them asks for
+        what nobody could show.
+        """
+        asked = [self.policy(chain_id)]
+        for (chain, publisher), aliases in self._aliases.items():
+            if chain == chain_id:
+                names = {
+                    name for alias in aliases for name in self._tables[alias].get("packages", {})
+                }
+                asked += [self.policy(chain, publisher, name) for name in ("", *sorted(names))]
+        return max(policy.quorum for policy in asked)
+
     def _with_addresses(self, policy: Policy, chain_id: int) -> Policy:
         """The policy with the addresses of the accounts that it names by their aliases."""
         endorsers = self._addresses(policy.endorsers, chain_id)
@@ -135,22 +151,51 @@ class Trust:
 
     def _addresses(self, names: Sequence[str], chain_id: int) -> tuple[str, ...]:
         """Each address once; an alias counts for the account that it means on this chain."""
-        found: dict[str, None] = {}
-        for name in names:
-            if not IS_ALIAS.fullmatch(name):
-                try:
-                    found[parse_address(name)] = None
-                except AddressMalformed as error:
-                    raise UsageError(f"{self._path}: a policy names {error.message}") from error
-                continue
-            entry = self.find(name)
-            if entry.chain_id != chain_id:
+        what = f"a policy for chain {chain_id}"
+        return tuple(dict.fromkeys(self._account(name, chain_id, what) for name in names))
+
+    def _account(self, name: str, chain_id: int | None, what: str) -> str:
+        """The address that a policy names, by an alias perhaps, on this chain if there is one."""
+        entry = self._entries.get(name)
+        if entry is None:
+            if not name.lower().startswith("0x"):
                 raise UsageError(
-                    f"{self._path}: a policy for chain {chain_id} names {name!r}, which is an account of "
-                    f"chain {entry.chain_id}"
+                    f"{self._path}: {what} names {name[:80]!r}, which is no alias of this file",
+                    next=f"`integrity trust add {name[:80]} 0x…` adds it; or name the address itself.",
                 )
-            found[entry.publisher] = None
-        return tuple(found)
+            return self._address(name, what)
+        if chain_id not in {None, entry.chain_id}:
+            raise UsageError(
+                f"{self._path}: {what} names {name!r}, which is an account of chain {entry.chain_id}",
+                next="Name the address itself, which goes for every chain.",
+            )
+        return entry.publisher
+
+    def _check_policies(self) -> None:
+        """All that the file says of policies, also of those that nobody asks for now."""
+        self._check_policy(self._document.get("policy", {}), "[policy]")
+        for alias, table in self._tables.items():
+            what, chain_id = f"[publishers.{alias}", self._entries[alias].chain_id
+            if "policy" in table:
+                self._check_policy(table["policy"], f"{what}.policy]", chain_id)
+            packages = table.get("packages", {})
+            if not isinstance(packages, dict):
+                raise UsageError(f"{self._path}: {what}.packages] is no table")
+            for name, settings in packages.items():
+                self._check_policy(settings, f"{what}.packages.{name}]", chain_id)
+                try:
+                    check_package(name)
+                except FormatError as error:
+                    raise UsageError(
+                        f"{self._path}: {what}.packages] is of {error.message}", next=error.next
+                    ) from error
+
+    def _check_policy(self, table: object, what: str, chain_id: int | None = None) -> None:
+        policy = refine(_ANY, table, f"{self._path}: {what}")
+        for name in policy.endorsers:
+            self._account(name, chain_id, f"{what}: endorsers")
+        for name in policy.delegates or ():
+            self._account(name, chain_id, f"{what}: delegates")
 
     def _check_known(self, table: Mapping[str, Any], known: Collection[str], what: str) -> None:
         unknown = set(table) - set(known)
@@ -159,8 +204,12 @@ class Trust:
 
     def _entry(self, alias: str, value: object) -> TrustedPublisher:
         what = f"[publishers.{alias}]"
-        if not isinstance(value, dict) or not is_chain_id(value.get("chain")):
-            raise UsageError(f"{self._path}: {what} needs chain = <number>")
+        chain_id = chain_of(value.get("chain")) if isinstance(value, dict) else None
+        if not isinstance(value, dict) or chain_id is None:
+            raise UsageError(
+                f"{self._path}: {what} needs chain = <number>, or the name of a chain that is known",
+                next="`integrity chain list` shows the names.",
+            )
         if not IS_ALIAS.fullmatch(alias):
             raise UsageError(
                 f"{self._path}: {what} is no alias that a link can say", next=ALIAS_RULE
@@ -174,7 +223,7 @@ class Trust:
                 f"{self._path}: {what}: registry_code is the Keccak-256 of the code at registry, in hex"
             )
         return TrustedPublisher(
-            alias, value["chain"], self._address(value.get("publisher", ""), what),
+            alias, chain_id, self._address(value.get("publisher", ""), what),
             None if since is None else parse_since(since, f"{self._path}: {what}"),
             None if registry is None else self._address(registry, what),
             None if match is None else bytes.fromhex(match[1]),

@@ -6,10 +6,11 @@ A record proves who says something, never that they should be believed; that is 
 from __future__ import annotations
 
 import time
+import tomllib
 from functools import lru_cache
 from pathlib import Path
 
-from integrity.disk.settings import changing, load_toml, read_text, subtable, write_settings
+from integrity.disk.settings import changing, load_toml, put, read_text, subtable, write_settings
 from integrity.errors import UsageError
 from integrity.home import Home
 from integrity.trust.reading import ALIAS_RULE, IS_ALIAS, Trust, TrustedPublisher
@@ -53,8 +54,8 @@ class TrustStore:
             document = tomlkit.parse(read_text(self._path))
             publishers = subtable(document, "publishers", is_super_table=True)
             for entry in new:
-                subtable(publishers, entry.alias).update(
-                    {"chain": entry.chain_id, "publisher": entry.publisher}
+                put(
+                    publishers, entry.alias, {"chain": entry.chain_id, "publisher": entry.publisher}
                 )
             write_settings(self._path, tomlkit.dumps(document))
 
@@ -71,7 +72,7 @@ class TrustStore:
         return True
 
     def remove(self, alias: str) -> TrustedPublisher:
-        """Take an entry out and return it; raises UsageError when there is none."""
+        """Take an entry out and return it; raises UsageError when there is none, or a policy names it."""
         import tomlkit  # only those who write need it
 
         self.read().find(alias)  # a home that has nothing gets no file for that
@@ -79,7 +80,15 @@ class TrustStore:
             entry = self.read().find(alias)
             document = tomlkit.parse(read_text(self._path))
             del document["publishers"][alias]
-            write_settings(self._path, tomlkit.dumps(document))
+            text = tomlkit.dumps(document)
+            try:
+                Trust(self._path, tomllib.loads(text))
+            except UsageError as error:
+                raise UsageError(
+                    f"{alias!r} is named by a policy of {self._path}, which could not be kept without it",
+                    next="Take it out of the policy first.",
+                ) from error
+            write_settings(self._path, text)
         return entry
 
 

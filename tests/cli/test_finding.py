@@ -215,6 +215,17 @@ def test_who_of_a_package_that_is_followed(release: Release, acquainted: User) -
     assert acquainted.ok("who", file, "--json").json()["manifests"] == 0
 
 
+def test_who_says_what_it_does_not_look_at(release: Release, acquainted: User) -> None:
+    acquainted.ok("get", "acme/tool", "--from", release.url)
+    file = acquainted.place / "tool-1.0.0" / "program"
+    after = acquainted.ok("who", file, "--from", release.url).errors
+    assert "looked through 0 manifests" in after
+    assert "not what only lies beside a folder" in after
+    assert "`follow` in config.toml names no package, so --from was not asked" in after
+    set_config(acquainted.own_home, {"follow": ["acme/tool"]})
+    assert acquainted.ok("who", file, "--from", release.url).errors == ""
+
+
 def test_what_is_wrong_with_a_follow_is_told(user: User) -> None:
     user.home.mkdir()
     (user.place / "f").write_text("x")

@@ -52,6 +52,17 @@ def test_a_group_without_a_command_shows_its_commands(user: User, group: str) ->
             assert f"\n  {name.split()[-1]} " in listed
 
 
+def test_what_a_receipt_is_checked_with_is_explained_as_it_is(user: User) -> None:
+    """A receipt is checked with no network, unless nodes are named for the call; nothing is read."""
+    checking = " ".join(user.ok("receipt", "check", "--help").text.split())
+    assert "Also INTEGRITY_RPC" not in checking
+    assert "read at that block" not in checking
+    assert "Without it none is asked, whatever INTEGRITY_RPC says." in checking
+    verifying = " ".join(user.ok("verify", "--help").text.split())
+    assert "with --receipt no other node is asked than those named here" in verifying
+    assert "with --receipt, the receipt's own" in verifying
+
+
 def test_the_version_is_the_packages(user: User) -> None:
     assert user.ok("--version").text == f"integrity {integrity.__version__}\n"
 

@@ -74,6 +74,37 @@ def test_locking_again_changes_that_package_alone(
     assert lock.read_bytes() == before
 
 
+def test_a_package_is_locked_once_and_at_one_version(publisher: User) -> None:
+    for version in ("1.0.0", "1.1.0"):
+        folder = publisher.place / version
+        folder.mkdir()
+        (folder / "README").write_text(version)
+        done = publisher.ok("publish", folder, "--package", "t", "--version", version, "--json")
+    package = str(done.json()["link"]).partition("@")[0]
+    file = publisher.place / "integrity.lock"
+    two = publisher.run("lock", f"{package}@1.0.0", package, "--json").error("UsageError", 2)
+    assert f"{package}@1.0.0" in two["message"]
+    assert f"{package}@1.1.0" in two["message"]
+    assert not file.exists()
+    twice = publisher.ok("lock", package, f"{package}@1.1.0", package, "--json").json()
+    (link,) = twice["links"]
+    assert file.read_text().splitlines()[1:] == [link]
+    publisher.run("lock", f"{package}@1.0.0", package, "--json").error("UsageError", 2)
+    assert file.read_text().splitlines()[1:] == [link]
+
+
+def test_an_alias_that_this_machine_does_not_know_is_told_what_is_locked(
+    release: Release, reader: User, lock: Path
+) -> None:
+    for command in (("get", "acme/tool"), ("verify", ".", "acme/tool@1.0.0")):
+        refused = reader.run(*command, "--lock", lock, "--json").error("UsageError", 2)
+        assert "the trust store has no alias 'acme'" in refused["message"]
+        assert release.link.partition("@")[0] in refused["next"]
+    lock.write_text("# nothing\n")
+    refused = reader.run("get", "acme/tool", "--lock", lock, "--json").error("UsageError", 2)
+    assert "trust add" in refused["next"]
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [

@@ -56,6 +56,18 @@ def test_what_is_set_is_read(home: Home) -> None:
     }
 
 
+def test_chains_go_by_name_too(home: Home) -> None:
+    text = 'default_chain = "base"\n[chains.base]\nrpc = "http://a"\nmax_fee = 2\nfirst_block = 7\n'
+    write(home, text)
+    config = Config.load(home)
+    assert config.default_chain == Session(home).chosen_chain() == 8453
+    assert (config.rpc, config.first_block) == ({8453: ("http://a",)}, {8453: 7})
+    assert config.max_fee == {8453: 2 * 10**9}
+    set_config(home, {"chains": {8453: {"rpc": ["http://b"]}, 1: {"rpc": ["http://c"]}}})
+    assert Config.load(home).rpc == {8453: ("http://b",), 1: ("http://c",)}
+    assert "[chains.8453]" not in home.config_file.read_text()
+
+
 def test_a_limit_for_fees_is_in_gwei_and_a_calls_own_comes_first(home: Home) -> None:
     write(home, "[chains.1]\nmax_fee = 0.5\n[chains.10]\nmax_fee = 40\n[chains.5]\n")
     assert Config.load(home).max_fee == {1: 5 * 10**8, 10: 40 * 10**9}
@@ -83,7 +95,9 @@ BROKEN = {
     "default_key = ['a']": "a default_key that is no string",
     "chains = 1": "chains that are no table",
     "[[chains]]\nrpc = 'x'": "chains that are no table",
-    "[chains]\nmainnet = {rpc = 'x'}": "[chains.mainnet], but a chain id is a number",
+    "[chains]\nnowhere = {rpc = 'x'}": "[chains.nowhere], which is no chain id",
+    "[chains.base]\n[chains.8453]": "has a chain twice",
+    "default_chain = 'nowhere'": "a default_chain that is no",
     "[chains]\n-1 = {rpc = 'x'}": "[chains.-1]",
     "[chains]\n'1_0' = {rpc = 'x'}": "[chains.1_0]",
     "[chains]\n'²' = {rpc = 'x'}": "[chains.²]",

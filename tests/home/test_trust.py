@@ -56,6 +56,16 @@ def test_whom_one_adds_is_found_by_alias_and_by_address(home: Home, trust: Trust
         trust.read().find("alice")
 
 
+def test_a_chain_goes_by_name_too(home: Home, trust: TrustStore) -> None:
+    write(home, f'[publishers.alice]\nchain = "base"\npublisher = "{ALICE}"\n')
+    assert trust.read().all() == [TrustedPublisher("alice", 8453, ALICE)]
+    trust.add(TrustedPublisher("alice", 8453, ALICE))
+    write(home, f'[publishers.alice]\nchain = "nowhere"\npublisher = "{ALICE}"\n')
+    with pytest.raises(UsageError, match="needs chain") as caught:
+        trust.read()
+    assert "chain list" in caught.value.next
+
+
 def test_the_file_is_its_owners_only_and_stays_so(home: Home, trust: TrustStore) -> None:
     trust.add(TrustedPublisher("alice", 1, ALICE))
     assert stat.S_IMODE(home.trust_file.stat().st_mode) == 0o600
@@ -80,6 +90,27 @@ def test_comments_are_kept(home: Home, trust: TrustStore) -> None:
     trust.remove("bob")
     for line in text.splitlines():
         assert line in home.trust_file.read_text()
+
+
+def test_what_is_added_is_set_off_from_what_is_there(home: Home, trust: TrustStore) -> None:
+    def entry(alias: str, address: str) -> str:
+        return f'[publishers.{alias}]\nchain = 1\npublisher = "{address}"\n'
+
+    policy = "[policy]\nquorum = 2\n"
+    write(home, f"{entry('alice', ALICE)}\n{policy}")
+    trust.add(TrustedPublisher("bob", 1, BOB))
+    trust.add(TrustedPublisher("carol", 1, BOB), TrustedPublisher("dave", 1, BOB))
+    tables = [entry("alice", ALICE), *(entry(who, BOB) for who in ("bob", "carol", "dave")), policy]
+    assert home.trust_file.read_text() == "\n".join(tables)
+    write(home, "")
+    trust.add(TrustedPublisher("bob", 1, BOB))
+    trust.add(TrustedPublisher("carol", 1, BOB))
+    assert home.trust_file.read_text() == "\n".join(tables[1:3])
+    trust.remove("carol")
+    assert home.trust_file.read_text() == tables[1]
+    write(home, policy)
+    trust.add(TrustedPublisher("bob", 1, BOB))
+    assert home.trust_file.read_text() == f"{policy}\n{tables[1]}"
 
 
 def test_an_alias_never_comes_to_mean_somebody_else(home: Home, trust: TrustStore) -> None:

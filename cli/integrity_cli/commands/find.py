@@ -188,10 +188,13 @@ def who(
         output.note(
             f"looked through {looked} that this home knows: none has it, by its {found.how}"
         )
-        if not found.manifests and not found.warnings:
+        if not given.config.follow:
             output.note(
-                "  -> `follow` in config.toml names packages whose manifests are to be known."
+                "  -> It knows those of its store, and those of the packages that `follow` in config.toml "
+                "names; not what only lies beside a folder."
             )
+    if sources and not given.config.follow:
+        output.note("warning: `follow` in config.toml names no package, so --from was not asked")
 
 
 def _known_value(found: Known) -> dict[str, Any]:

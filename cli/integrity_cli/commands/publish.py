@@ -178,7 +178,8 @@ def confirm(
 ) -> None:
     """Wait until a release's record is final.
 
-    The second half of publish --no-wait.
+    The second half of publish --no-wait. It asks of nobody to be trusted, and is no verdict on whom to
+    believe: that is what get, verify and show say.
     """
     from integrity.publishing.confirming import confirm as run
 

@@ -15,6 +15,8 @@ from integrity_cli.options import (
     LinkText,
     Publisher,
     Rpc,
+    VouchingCheckpoint,
+    VouchingRpc,
     Why,
     known,
     reading,
@@ -87,10 +89,10 @@ def check(
         str | None, typer.Argument(metavar="[LINK]", help="The release that it should be of.")
     ] = None,
     *,
-    checkpoint: Checkpoint = None,
+    checkpoint: VouchingCheckpoint = None,
     chain: Chain = None,
     publisher: Publisher = None,
-    rpc: Rpc = [],
+    rpc: VouchingRpc = [],
     why: Why = False,
     as_json: Json = False,
 ) -> None:

@@ -9,14 +9,14 @@ import typer
 
 from integrity_cli import output
 from integrity_cli.options import (
-    Checkpoint,
+    EitherCheckpoint,
+    EitherRpc,
     From,
     IpfsApi,
     Json,
     Lock,
     Only,
     Publisher,
-    Rpc,
     Why,
     known,
     session,
@@ -55,12 +55,12 @@ def verify(
         ),
     ] = None,
     lock: Lock = None,
-    checkpoint: Checkpoint = None,
+    checkpoint: EitherCheckpoint = None,
     sources: From = [],
     ipfs_api: IpfsApi = None,
     only: Only = [],
     publisher: Publisher = None,
-    rpc: Rpc = [],
+    rpc: EitherRpc = [],
     why: Why = False,
     progress: Shown = Form.AUTO,
     as_json: Json = False,
@@ -85,11 +85,11 @@ def verify(
             next="Name the release's link, or leave --publisher out.",
         )
     given = session(rpc=rpc, publisher=publisher, checkpoint=checkpoint)
-    parsed = None if link is None else given.link(link)
+    parsed = None if link is None or lock is not None else given.link(link)
     if lock is not None:
-        if parsed is None:
+        if link is None:
             raise UsageError("--lock says which release of a package; name the package, too")
-        given, parsed = locked(given, parsed, lock)
+        given, parsed = locked(given, link, lock)
     data = None if receipt is None else read_receipt(receipt)
     meant = parsed if data is None else parsed or decode(data).link
     if meant is not None:
