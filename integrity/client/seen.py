@@ -39,20 +39,16 @@ class Seen:
         """
         path = self.path(chain_id, registry, publisher, package)
         try:
-            values = json.loads(path.read_text("utf-8"))
-            numbers = [values[field.name] for field in fields(Mark)]
-            if not all(type(number) is int and number >= 0 for number in numbers):
-                raise ValueError
+            return _mark(path.read_text("utf-8"))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "it is no mark"
             raise StoreError(
                 f"how far this home has seen {package} of {publisher} cannot be read from {str(path)!r}: "
                 f"{why}",
                 next="Put the file back from a copy; or delete it, and whatever is seen next counts.",
             ) from error
-        return Mark(*numbers)
 
     def note(self, record: Record) -> None:
         """Keep what a verified record showed, if it is further and well vouched for. Failing to is no
@@ -104,10 +100,10 @@ class Seen:
             text = path.read_text("utf-8")
             if path.parent == self._blocks:
                 return text == CHECKPOINT or text.isdecimal()
-            numbers = [json.loads(text)[field.name] for field in fields(Mark)]
-        except (OSError, ValueError, TypeError, KeyError):
+            _mark(text)
+        except (OSError, ValueError):
             return False
-        return all(type(number) is int and number >= 0 for number in numbers)
+        return True
 
     @property
     def _blocks(self) -> Path:
@@ -122,3 +118,15 @@ class Seen:
 
     def _block(self, chain_id: int, block_hash: bytes) -> Path:
         return self._blocks / f"{chain_id}-{block_hash.hex()}"
+
+
+def _mark(text: str) -> Mark:
+    """A mark as it is written. Raises ValueError."""
+    try:
+        values = json.loads(text)
+        numbers = [values[field.name] for field in fields(Mark)]
+    except (TypeError, KeyError, RecursionError) as error:
+        raise ValueError("it is no mark") from error
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError("it is no mark")
+    return Mark(*numbers)

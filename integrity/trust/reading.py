@@ -115,12 +115,8 @@ class Trust:
             policy = refine(policy, table.get("policy", {}), f"{what}.policy]")
         # A package's is closer than whatever is said of its publisher.
         for what, table in theirs.items():
-            packages = table.get("packages", {})
-            if not isinstance(packages, dict):
-                raise UsageError(f"{what}.packages] is no table")
-            for name, settings in packages.items():
-                refined = refine(policy, settings, f"{what}.packages.{name}]")
-                policy = refined if name == package else policy
+            settings = table.get("packages", {}).get(package, {})
+            policy = refine(policy, settings, f"{what}.packages.{package}]")
         return self._with_addresses(policy, chain_id)
 
     def quorum(self, chain_id: int) -> int:
@@ -189,6 +185,26 @@ class Trust:
                     raise UsageError(
                         f"{self._path}: {what}.packages] is of {error.message}", next=error.next
                     ) from error
+        for (_, publisher), aliases in self._aliases.items():
+            self._check_alike(publisher, [self._tables[alias] for alias in aliases])
+
+    def _check_alike(self, publisher: str, tables: Sequence[Mapping[str, Any]]) -> None:
+        """Of several entries for one publisher none may take back what another one asks for."""
+        said: dict[tuple[str, str], object] = {}
+        for table in tables:
+            places = {"policy": table.get("policy", {})} | {
+                f"packages.{name}": settings for name, settings in table.get("packages", {}).items()
+            }
+            for place, settings in places.items():
+                for name, value in settings.items():
+                    # Which block is read at is one thing, however it is said.
+                    what = "finality" if name == "confirmations" else name
+                    if said.setdefault((place, what), (name, value)) != (name, value):
+                        raise UsageError(
+                            f"{self._path}: two entries of {publisher} say different things of {name} in "
+                            f"their {place}",
+                            next="Say it in one of them only, or the same in both.",
+                        )
 
     def _check_policy(self, table: object, what: str, chain_id: int | None = None) -> None:
         policy = refine(_ANY, table, f"{self._path}: {what}")

@@ -223,6 +223,28 @@ def test_a_packages_policy_is_closer_than_any_aliases(home: Home, trust: TrustSt
     assert trust.read().policy(1, ALICE, "other").quorum == 1
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("policy]\nquorum = 2", "policy]\nquorum = 1"),
+        ('policy]\nfinality = "finalized"', "policy]\nconfirmations = 3"),
+        ("packages.tool]\ndelegates = []", f'packages.tool]\ndelegates = ["{BOB}"]'),
+    ],
+)
+def test_of_two_entries_for_one_publisher_none_loosens_the_other(
+    home: Home, trust: TrustStore, first: str, second: str
+) -> None:
+    who = f'chain = 1\npublisher = "{ALICE}"\n'
+    acme = f"[publishers.acme]\n{who}[publishers.acme.{first}\n"
+    for other, fits in ((first, True), (second, False)):
+        write(home, f"{acme}[publishers.bcme]\n{who}[publishers.bcme.{other}\n")
+        if fits:
+            assert len(trust.read().all()) == 2
+            continue
+        with pytest.raises(UsageError, match="two entries"):
+            trust.read()
+
+
 def test_a_file_that_rests_is_parsed_once_and_any_change_of_it_is_seen(
     home: Home, trust: TrustStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
