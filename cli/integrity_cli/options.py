@@ -29,6 +29,23 @@ def chain_id(text: str) -> int:
         raise typer.BadParameter(f"{error.message}. {error.next}") from None
 
 
+def is_text(text: str) -> None:
+    """Raises BadParameter for bytes of the command line that are not UTF-8: Python makes half a surrogate
+    pair of each.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("bytes that are no text in UTF-8") from None
+
+
+def source(text: str) -> str:
+    """What a source is called: a folder's path may be any bytes, a URL is text."""
+    if "://" in text:
+        is_text(text)
+    return text
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (docs/json.md).")]
 Rpc = Annotated[
     list[str],
@@ -91,6 +108,7 @@ From = Annotated[
     typer.Option(
         "--from",
         metavar="SOURCE",
+        parser=source,
         help="Where to fetch from: the URL of a gateway or of a mirror's folder, a folder here, ipfs "
         "(a Kubo daemon), or store (this home's own). May be repeated; none is trusted.",
     ),

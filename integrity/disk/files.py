@@ -11,7 +11,22 @@ from pathlib import Path
 import filelock
 
 from integrity.disk.system import sync_directory
-from integrity.errors import DiskError, Locked, PathRefused
+from integrity.errors import DiskError, Locked, PathRefused, UsageError
+
+
+def named(path: Path) -> Path:
+    """The absolute path of what has a name, which others beside it are made of: ``..`` is resolved, and so
+    is whatever else is no name. Raises UsageError for the root of a file system, which has none.
+    """
+    absolute = path.absolute()
+    if absolute.name in {"", ".."}:
+        absolute = absolute.resolve()
+    if not absolute.name:
+        raise UsageError(
+            f"{str(path)!r} is the root of the file system, and has no name",
+            next="Name a folder or a file in it.",
+        )
+    return absolute
 
 
 def write_whole(path: Path, data: bytes, *, private: bool = False) -> None:
@@ -51,9 +66,9 @@ def write_new(path: Path, parts: Iterable[bytes | memoryview], *, replace: bool 
     Raises PathRefused when something stands there, unless it is a file that is to be replaced,
     DiskError, and whatever the parts raise.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     if os.path.lexists(path) and (not replace or not path.is_file()):
         raise _in_the_way(path)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -12,6 +12,7 @@ from integrity.client.verifying import bring_manifest
 from integrity.core.links import Link
 from integrity.core.manifest import Header
 from integrity.disk.durable import make_durable
+from integrity.disk.files import named
 from integrity.disk.safetree import write_refused
 from integrity.disk.sidecars import write_sidecar
 from integrity.disk.staging import Staging
@@ -57,9 +58,7 @@ def repair(
     if path.is_symlink() or not path.is_dir():
         raise UsageError(f"there is no folder {str(path)!r} to repair", next="`integrity get` it.")
     fetcher = Fetcher(sources, terms)
-    path = path.resolve() if path.name in {"", ".."} else path.absolute()
-    if not path.name:
-        raise UsageError(f"{str(path)!r} is no release's folder", next="Name the folder itself.")
+    path = named(path)
     with ManifestFile(session) as file, Staging(path) as staging:
         record, header = bring_manifest(session, file, link, fetcher, beside=path)
         filled = fill(

@@ -166,7 +166,7 @@ def test_what_is_no_folder_is_not_repaired(
 def test_a_folder_without_a_name_is_found_by_its_own(
     mixed: Release, reader: Session, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UsageError, match="no release"):
+    with pytest.raises(UsageError, match="root of the file system"):
         repair(reader, Path("/"), mixed.link, sources=[MemorySource(mixed.blocks)])
     monkeypatch.chdir(copy)
     assert repair(reader, Path("."), mixed.link, sources=[MemorySource(mixed.blocks)]).path == copy

@@ -19,13 +19,17 @@ from typing import Annotated
 import typer
 
 from integrity_cli import output
+from integrity_cli.options import path as parse_path
 
 
 def demo(
     *,
     folder: Annotated[
         Path | None,
-        typer.Option(help="Publish a copy of this folder [default: this Python's packages]."),
+        typer.Option(
+            help="Publish a copy of this folder [default: this Python's packages].",
+            parser=parse_path,
+        ),
     ] = None,
 ) -> None:
     """Run the main job on real files, and show it.

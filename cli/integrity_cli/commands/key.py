@@ -9,6 +9,7 @@ import typer
 
 from integrity_cli import output
 from integrity_cli.options import Json, new_password, password, session
+from integrity_cli.options import path as parse_path
 
 if TYPE_CHECKING:
     from integrity.client.session import Session
@@ -91,7 +92,10 @@ def _mark(is_default: bool) -> str:
 
 @app.command("import")
 def import_key(
-    file: Annotated[Path, typer.Argument(help="A v3 keystore, or a file with 64 hex digits.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A v3 keystore, or a file with 64 hex digits.", parser=parse_path),
+    ],
     *,
     name: Name = None,
     as_json: Json = False,
@@ -106,7 +110,8 @@ def export(
     name: Annotated[str, typer.Argument(help="The key's name or address.")],
     *,
     target: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A new file [default: stdout].")
+        Path | None,
+        typer.Option("-o", "--output", help="A new file [default: stdout].", parser=parse_path),
     ] = None,
 ) -> None:
     """Write out a key's encrypted keystore, for a backup."""
