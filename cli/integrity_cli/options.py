@@ -239,17 +239,11 @@ def _hash(text: str) -> bytes:
 def password(name: str) -> str:
     """A key's password: INTEGRITY_PASSWORD_FILE, INTEGRITY_PASSWORD, or asked for on a terminal."""
     from integrity.client.session import no_password
-    from integrity.errors import KeyRefused
+    from integrity.keys.keystore import password_of
 
     file = os.environ.get("INTEGRITY_PASSWORD_FILE")
     if file:
-        try:
-            return Path(file).read_text("utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise KeyRefused(
-                f"cannot read the password file {file!r}",
-                next="INTEGRITY_PASSWORD_FILE names it: a text file with the password alone.",
-            ) from error
+        return password_of(file)
     given = os.environ.get("INTEGRITY_PASSWORD")
     if given is not None:
         return given

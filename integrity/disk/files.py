@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import select
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import filelock
 
-from integrity.disk.system import sync_directory
-from integrity.errors import DiskError, Locked, PathRefused, UsageError
+from integrity.disk.system import open_read, sync_directory
+from integrity.errors import DiskError, LimitExceeded, Locked, PathRefused, UsageError
 
 
 def named(path: Path) -> Path:
@@ -27,6 +28,30 @@ def named(path: Path) -> Path:
             next="Name a folder or a file in it.",
         )
     return absolute
+
+
+def read_small(path: str | os.PathLike[str], limit: int) -> bytes:
+    """All that a file has, or a pipe that somebody writes into; one that nobody does is empty. Raises
+    OSError, or LimitExceeded above ``limit`` bytes.
+    """
+    data = bytearray()
+    fd = open_read(path, follow=True)
+    try:
+        while len(data) <= limit:
+            try:
+                part = os.read(fd, limit + 1 - len(data))
+            except BlockingIOError:  # not yet
+                select.select([fd], [], [])
+                continue
+            if not part:
+                return bytes(data)
+            data += part
+    finally:
+        os.close(fd)
+    raise LimitExceeded(
+        f"{os.fspath(path)!r} has more than {limit:,} bytes",
+        next="Look whether it is the file you meant.",
+    )
 
 
 def write_whole(path: Path, data: bytes, *, private: bool = False) -> None:
