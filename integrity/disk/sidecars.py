@@ -32,6 +32,11 @@ def receipt_path(folder: Path) -> Path:
     return sidecar_path(folder).with_suffix(".receipt")
 
 
+def request_path(folder: Path) -> Path:
+    """Where the signed request of a folder stands."""
+    return sidecar_path(folder).with_suffix(".request")
+
+
 def read_chunks(path: Path) -> Iterator[bytes]:
     """A regular file's bytes; OSError as from the system, and for whatever else stands there: nobody
     may ever write into a pipe.
