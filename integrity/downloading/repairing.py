@@ -26,8 +26,8 @@ from integrity.verifier.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """``pieces`` and ``bytes`` were put right; ``extra`` are files that the release does not have, and
-    that were left alone.
+    """``pieces`` and ``bytes`` were put right, and ``mended`` lengths and execute bits of files. ``extra``
+    are files that the release does not have, and that were left alone.
     """
 
     path: Path
@@ -35,6 +35,7 @@ class Repaired:
     record: Record
     pieces: int
     bytes: int
+    mended: int = 0
     extra: list[str] = field(default_factory=list)
     sources: Sequence[SourceTally] = ()
     warnings: list[str] = field(default_factory=list)
@@ -75,5 +76,13 @@ def repair(
         warnings = staging.warnings + filled.warnings
         write_sidecar(path, file.chunks(), warnings)
     return Repaired(
-        path, header, record, filled.pieces, filled.bytes, filled.extra, fetcher.tallies, warnings
+        path,
+        header,
+        record,
+        filled.pieces,
+        filled.bytes,
+        filled.mended,
+        filled.extra,
+        fetcher.tallies,
+        warnings,
     )
