@@ -193,6 +193,19 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def receipt(file: Path) -> tuple[bytes, Link]:
+    """A receipt's bytes, and the release that it is of. Raises UsageError or FormatError about the file."""
+    from integrity.client.receipts import read_receipt
+    from integrity.errors import FormatError
+    from integrity.verifier.receipt import decode
+
+    data = read_receipt(file)
+    try:
+        return data, decode(data).link
+    except FormatError as error:
+        raise error.about(str(file)) from None
+
+
 def session(
     *,
     rpc: list[str] | None = None,
@@ -236,7 +249,7 @@ def _hash(text: str) -> bytes:
     return value
 
 
-def password(name: str) -> str:
+def password(name: str | None) -> str:
     """A key's password: INTEGRITY_PASSWORD_FILE, INTEGRITY_PASSWORD, or asked for on a terminal."""
     from integrity.client.session import no_password
     from integrity.keys.keystore import password_of
@@ -249,10 +262,11 @@ def password(name: str) -> str:
         return given
     if not sys.stdin.isatty():
         return no_password(name)
-    return getpass.getpass(f"Password of the key {output.escape(name)}: ")
+    what = f"the key {output.escape(name)}" if name else "the new key"
+    return getpass.getpass(f"Password of {what}: ")
 
 
-def new_password(name: str) -> str:
+def new_password(name: str | None) -> str:
     """A password for a new key; asked for twice on a terminal."""
     from integrity.errors import KeyRefused
 

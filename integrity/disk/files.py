@@ -15,19 +15,25 @@ from integrity.disk.system import open_read, sync_directory
 from integrity.errors import DiskError, LimitExceeded, Locked, PathRefused, UsageError
 
 
+def absolute(path: Path) -> Path:
+    """The absolute path, without ``..``: where one is, links before it are followed, as the system does."""
+    whole = path.absolute()
+    if ".." not in whole.parts:
+        return whole
+    return whole.resolve() if whole.name == ".." else whole.parent.resolve() / whole.name
+
+
 def named(path: Path) -> Path:
-    """The absolute path of what has a name, which others beside it are made of: ``..`` is resolved, and so
-    is whatever else is no name. Raises UsageError for the root of a file system, which has none.
+    """The same of what has a name, which others beside it are made of. Raises UsageError for the root of a
+    file system, which has none.
     """
-    absolute = path.absolute()
-    if absolute.name in {"", ".."}:
-        absolute = absolute.resolve()
-    if not absolute.name:
+    whole = absolute(path)
+    if not whole.name:
         raise UsageError(
             f"{str(path)!r} is the root of the file system, and has no name",
             next="Name a folder or a file in it.",
         )
-    return absolute
+    return whole
 
 
 def read_small(path: str | os.PathLike[str], limit: int) -> bytes:

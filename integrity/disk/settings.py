@@ -73,16 +73,19 @@ def read_text(path: Path, limit: int = SETTINGS_LIMIT) -> str:
         ) from error
 
 
-def load_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a dictionary, empty when it is not there; raises UsageError."""
+_MEND = "Mend the file, or move it away to start anew."
+
+
+def load_toml(path: Path, mend: str = _MEND) -> dict[str, Any]:
+    """A TOML file as a dictionary, empty when it is not there; raises UsageError, which says to ``mend``."""
     try:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
-        raise broken(path, f"is not TOML: {error}") from error
+        raise broken(path, f"is not TOML: {error}", mend) from error
     except RecursionError:
-        raise broken(path, "is nested too deep") from None
+        raise broken(path, "is nested too deep", mend) from None
 
 
-def broken(path: Path, what: str) -> UsageError:
+def broken(path: Path, what: str, mend: str = _MEND) -> UsageError:
     """The error for a file that says what it must not."""
-    return UsageError(f"{path} {what}", next="Mend the file, or move it away to start anew.")
+    return UsageError(f"{path} {what}", next=mend)

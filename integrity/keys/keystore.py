@@ -20,7 +20,7 @@ from typing import Any
 from integrity.core.names import checksum_address, keccak256, parse_address
 from integrity.core.nesting import is_nested_deeper
 from integrity.disk.files import locked, read_small, write_whole
-from integrity.errors import AddressMalformed, KeyRefused, LimitExceeded
+from integrity.errors import AddressMalformed, IntegrityError, KeyRefused, LimitExceeded
 from integrity.keys.v3 import checked_keystore
 
 DEVELOPMENT_CHAIN = 31337
@@ -89,6 +89,17 @@ class Keystore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    def readable(self) -> tuple[list[KeyInfo], list[IntegrityError]]:
+        """Every key that can be read, sorted by name, and what is wrong with each other file."""
+        found: list[KeyInfo] = []
+        problems: list[IntegrityError] = []
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                found.append(self._info(path))
+            except (KeyRefused, LimitExceeded) as error:
+                problems.append(error)
+        return found, problems
 
     def list(self) -> list[KeyInfo]:
         """Every key, sorted by name; raises KeyRefused when a file is broken."""

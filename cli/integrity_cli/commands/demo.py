@@ -36,6 +36,9 @@ def demo(
 
     Then catch a lie and a flipped byte.
     """
+    from integrity.devchain.anvil import find_anvil
+
+    find_anvil()  # before anything is copied
     source = folder or Path(sysconfig.get_path("purelib"))
     with tempfile.TemporaryDirectory(prefix="integrity-demo-") as work:
         _Session(Path(work)).run(source)
