@@ -27,6 +27,7 @@ _SETTINGS = {
     "chains", "default_chain", "default_key", "follow", "pinning", "share", "signers", "store_quota",
 }  # fmt: skip
 _SIZE = re.compile(r"([0-9]{1,15}) *(?:B|([KMGT])(?:iB)?)?")
+_TOKEN_LIMIT = 1 << 16
 _GWEI_LIMIT = 1e9
 """An ether for a unit of gas."""
 
@@ -45,7 +46,7 @@ class PinningSettings:
         """Raises UsageError when the file cannot be read, or there is none."""
         if self.token_file is not None:
             try:
-                text = read_text(Path(self.token_file).expanduser()).strip()
+                text = read_text(Path(self.token_file).expanduser(), _TOKEN_LIMIT).strip()
             except (RuntimeError, ValueError) as error:  # nobody's home, or a NUL
                 raise UsageError(
                     f"cannot read the token file {self.token_file!r}: {error}"

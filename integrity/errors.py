@@ -52,6 +52,12 @@ class IntegrityError(Exception):
         self.args = (self.message,)
         return self
 
+    def advising(self, next: str) -> Self:  # noqa: A002 - as above
+        """The same, with something else to do next."""
+        self.next = next
+        self.__notes__ = [line for line in (*self.causes, next) if line]
+        return self
+
     @property
     def reasons(self) -> list[str]:
         """Why, for another error's causes: its own causes, or else its message."""
@@ -373,6 +379,8 @@ class RefusedError(IntegrityError):
 
 class UsageError(RefusedError):
     """An argument or a setting has a value that cannot be used."""
+
+    default_next = "Mend what the message names; --help says what the command takes."
 
 
 class PathRefused(RefusedError):

@@ -6,8 +6,10 @@ import sys
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from integrity_cli import output
+from integrity_cli.checking import checked
 from integrity_cli.commands import (
     act,
     batch,
@@ -115,7 +117,7 @@ def main() -> None:
 def _run(*, as_json: bool) -> int:
     try:
         output.prepare()
-        code = app(standalone_mode=False)
+        code = checked(get_command(app))(standalone_mode=False)
         if code == _INTERRUPTED:
             raise KeyboardInterrupt  # typer took it, and answers with the code alone
         output.finish()

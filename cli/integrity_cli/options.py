@@ -29,6 +29,23 @@ def chain_id(text: str) -> int:
         raise typer.BadParameter(f"{error.message}. {error.next}") from None
 
 
+def is_text(text: str) -> None:
+    """Raises BadParameter for bytes of the command line that are not UTF-8: Python makes half a surrogate
+    pair of each.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("bytes that are no text in UTF-8") from None
+
+
+def source(text: str) -> str:
+    """What a source is called: a folder's path may be any bytes, a URL is text."""
+    if "://" in text:
+        is_text(text)
+    return text
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object (docs/json.md).")]
 Rpc = Annotated[
     list[str],
@@ -123,6 +140,7 @@ From = Annotated[
     typer.Option(
         "--from",
         metavar="SOURCE",
+        parser=source,
         help="Where to fetch from: the URL of a gateway or of a mirror's folder, a folder here, ipfs "
         "(a Kubo daemon), or store (this home's own). May be repeated; none is trusted.",
     ),
@@ -207,6 +225,19 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def receipt(file: Path) -> tuple[bytes, Link]:
+    """A receipt's bytes, and the release that it is of. Raises UsageError or FormatError about the file."""
+    from integrity.client.receipts import read_receipt
+    from integrity.errors import FormatError
+    from integrity.verifier.receipt import decode
+
+    data = read_receipt(file)
+    try:
+        return data, decode(data).link
+    except FormatError as error:
+        raise error.about(str(file)) from None
+
+
 def session(
     *,
     rpc: list[str] | None = None,
@@ -250,29 +281,24 @@ def _hash(text: str) -> bytes:
     return value
 
 
-def password(name: str) -> str:
+def password(name: str | None) -> str:
     """A key's password: INTEGRITY_PASSWORD_FILE, INTEGRITY_PASSWORD, or asked for on a terminal."""
     from integrity.client.session import no_password
-    from integrity.errors import KeyRefused
+    from integrity.keys.keystore import password_of
 
     file = os.environ.get("INTEGRITY_PASSWORD_FILE")
     if file:
-        try:
-            return Path(file).read_text("utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise KeyRefused(
-                f"cannot read the password file {file!r}",
-                next="INTEGRITY_PASSWORD_FILE names it: a text file with the password alone.",
-            ) from error
+        return password_of(file)
     given = os.environ.get("INTEGRITY_PASSWORD")
     if given is not None:
         return given
     if not sys.stdin.isatty():
         return no_password(name)
-    return getpass.getpass(f"Password of the key {output.escape(name)}: ")
+    what = f"the key {output.escape(name)}" if name else "the new key"
+    return getpass.getpass(f"Password of {what}: ")
 
 
-def new_password(name: str) -> str:
+def new_password(name: str | None) -> str:
     """A password for a new key; asked for twice on a terminal."""
     from integrity.errors import KeyRefused
 

@@ -99,7 +99,8 @@ def raised_bid(old: Fees, market: Market, limit: int | None) -> Fees | None:
 
 def shown(wei: int) -> str:
     """A price for people."""
-    return f"{wei / GWEI:.9g} gwei"
+    whole, part = divmod(wei, GWEI)
+    return f"{whole}.{part:09}".rstrip("0").rstrip(".") + " gwei"
 
 
 def _more(value: int) -> int:

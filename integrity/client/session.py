@@ -42,10 +42,11 @@ if TYPE_CHECKING:
 _START = "`integrity chain start` starts the development chain, if that is the one."
 
 
-def no_password(name: str) -> str:
+def no_password(name: str | None) -> str:
     """For callers without a person to ask."""
+    what = f"the key {name!r}" if name else "the new key"
     raise KeyRefused(
-        f"the key {name!r} needs its password",
+        f"{what} needs its password",
         next="Put it into a file, and name that in INTEGRITY_PASSWORD_FILE.",
     )
 

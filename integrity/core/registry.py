@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from integrity.core.names import checksum_address, keccak256
+from integrity.errors import UsageError
 
 CREATE2_PROXY = "0x4e59b44847b379578588920cA78FbF26c0B4956C"
 """The deterministic deployment proxy, at the same address on every chain that has it."""
@@ -35,6 +36,23 @@ REVOCATION_REASONS = {
     4: "superseded",
     5: "withdrawn",
 }
+
+REVOCATION_TEXT_LIMIT = 1024
+"""Bytes of UTF-8: each of them costs gas, and nobody reads a longer one."""
+
+
+def check_revocation_text(text: str) -> str:
+    """The text. Raises UsageError when it is longer than that, or no text."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise UsageError("the text of a revocation is not Unicode") from None
+    if size > REVOCATION_TEXT_LIMIT:
+        raise UsageError(
+            f"the text of a revocation has at most {REVOCATION_TEXT_LIMIT:,} bytes, and this one {size:,}",
+            next="Say in it where there is more to read; every byte is paid for.",
+        )
+    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,11 @@ def find_anvil() -> str:
     found = named or shutil.which("anvil") or shutil.which("anvil", path=os.fspath(beside))
     if not found or not Path(found).exists():
         raise ChainToolMissing(
-            f"anvil is not to be found{f' at {named}' if named else ' on PATH'}",
-            next="Install it with `npm install --global @foundry-rs/anvil` (or Foundry); in a "
-            "checkout of this project, run `make setup`.",
+            f"there is no anvil at {named!r}, which INTEGRITY_ANVIL names"
+            if named
+            else "anvil is not to be found on PATH",
+            next=f"{'Mend the variable; or install anvil' if named else 'Install it'} with `npm install "
+            "--global @foundry-rs/anvil` (or Foundry); in a checkout of this project, run `make setup`.",
         )
     return os.path.abspath(found)
 

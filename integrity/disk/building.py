@@ -23,7 +23,14 @@ from integrity.disk.spooling import NodeSpool
 from integrity.disk.system import Signature, real_path, signature
 from integrity.disk.temporary import TemporaryFolder, TemporaryScratch
 from integrity.disk.walk import Found, Walker
-from integrity.errors import DiskError, PathRefused, SourceChanged
+from integrity.errors import (
+    DiskError,
+    FormatError,
+    LimitExceeded,
+    PathRefused,
+    SourceChanged,
+    UnsafePath,
+)
 from integrity.ports import Progress, Report
 
 _SIGNATURE = struct.Struct("<QqqQQ")
@@ -140,6 +147,12 @@ class ReleaseBuilder:
             self._assemble()
         except OSError as error:
             raise DiskError(f"no room for temporary data: {error.strerror or error}") from error
+        except UnsafePath as error:
+            raise error.advising("Rename it, and run the same command again.") from error.__cause__
+        except LimitExceeded as error:
+            raise error.advising("Make it shorter, and run the same command again.") from None
+        except FormatError as error:
+            raise error.advising("Mend that, and run the same command again.") from None
         return self.header
 
     def _entries(

@@ -5,13 +5,59 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import select
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import filelock
 
-from integrity.disk.system import sync_directory
-from integrity.errors import DiskError, Locked, PathRefused
+from integrity.disk.system import open_read, sync_directory
+from integrity.errors import DiskError, LimitExceeded, Locked, PathRefused, UsageError
+
+
+def absolute(path: Path) -> Path:
+    """The absolute path, without ``..``: where one is, links before it are followed, as the system does."""
+    whole = path.absolute()
+    if ".." not in whole.parts:
+        return whole
+    return whole.resolve() if whole.name == ".." else whole.parent.resolve() / whole.name
+
+
+def named(path: Path) -> Path:
+    """The same of what has a name, which others beside it are made of. Raises UsageError for the root of a
+    file system, which has none.
+    """
+    whole = absolute(path)
+    if not whole.name:
+        raise UsageError(
+            f"{str(path)!r} is the root of the file system, and has no name",
+            next="Name a folder or a file in it.",
+        )
+    return whole
+
+
+def read_small(path: str | os.PathLike[str], limit: int) -> bytes:
+    """All that a file has, or a pipe that somebody writes into; one that nobody does is empty. Raises
+    OSError, or LimitExceeded above ``limit`` bytes.
+    """
+    data = bytearray()
+    fd = open_read(path, follow=True)
+    try:
+        while len(data) <= limit:
+            try:
+                part = os.read(fd, limit + 1 - len(data))
+            except BlockingIOError:  # not yet
+                select.select([fd], [], [])
+                continue
+            if not part:
+                return bytes(data)
+            data += part
+    finally:
+        os.close(fd)
+    raise LimitExceeded(
+        f"{os.fspath(path)!r} has more than {limit:,} bytes",
+        next="Look whether it is the file you meant.",
+    )
 
 
 def write_whole(path: Path, data: bytes, *, private: bool = False) -> None:
@@ -51,9 +97,9 @@ def write_new(path: Path, parts: Iterable[bytes | memoryview], *, replace: bool 
     Raises PathRefused when something stands there, unless it is a file that is to be replaced,
     DiskError, and whatever the parts raise.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     if os.path.lexists(path) and (not replace or not path.is_file()):
         raise _in_the_way(path)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -92,4 +92,7 @@ def _put_aside(old: Path, target: Path) -> str:
         if not os.path.lexists(beside):
             os.rename(old, beside)
             break
-    return f"what stood there before is now {str(beside)!r}"
+    return (
+        f"what stood there before is now {str(beside)!r}: it is not just what was downloaded there, and "
+        "something of it may be yours"
+    )

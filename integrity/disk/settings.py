@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from integrity.disk.files import locked, write_whole
+from integrity.disk.sidecars import read_chunks
 from integrity.errors import UsageError
+
+SETTINGS_LIMIT = 4 << 20
+"""Bytes of a file of settings, or of releases: some ten thousand publishers."""
 
 _LOCK_SECONDS = 30
 
@@ -56,27 +60,46 @@ def write_settings(path: Path, text: str) -> None:
     write_whole(Path(os.path.realpath(path)), data, private=True)
 
 
-def read_text(path: Path) -> str:
-    """A text file's content, empty when it is not there; raises UsageError."""
+def read_text(path: Path, limit: int = SETTINGS_LIMIT) -> str:
+    """A text file's content, empty when it is not there; raises UsageError, also above ``limit`` bytes and
+    for whatever is no regular file.
+    """
+    data = bytearray()
     try:
-        return path.read_text(encoding="utf-8")
+        for chunk in read_chunks(path):
+            data += chunk
+            if len(data) > limit:
+                raise UsageError(
+                    f"cannot read {path}: it has more than {limit:,} bytes",
+                    next="Look whether it is the file you meant.",
+                )
+        return data.decode("utf-8")
     except FileNotFoundError:
         return ""
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot read {path}: {reason}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"cannot read {path}: byte {error.start} is not UTF-8", next="Save it as UTF-8."
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {path}: {error.strerror or error}",
+            next="Look whether it is the file you meant, and who may read it.",
+        ) from error
 
 
-def load_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a dictionary, empty when it is not there; raises UsageError."""
+_MEND = "Mend the file, or move it away to start anew."
+
+
+def load_toml(path: Path, mend: str = _MEND) -> dict[str, Any]:
+    """A TOML file as a dictionary, empty when it is not there; raises UsageError, which says to ``mend``."""
     try:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
-        raise broken(path, f"is not TOML: {error}") from error
+        raise broken(path, f"is not TOML: {error}", mend) from error
     except RecursionError:
-        raise broken(path, "is nested too deep") from None
+        raise broken(path, "is nested too deep", mend) from None
 
 
-def broken(path: Path, what: str) -> UsageError:
+def broken(path: Path, what: str, mend: str = _MEND) -> UsageError:
     """The error for a file that says what it must not."""
-    return UsageError(f"{path} {what}", next="Mend the file, or move it away to start anew.")
+    return UsageError(f"{path} {what}", next=mend)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from integrity.core.reading import read_header
-from integrity.disk.files import write_parts
+from integrity.disk.files import absolute, write_parts
 from integrity.disk.system import open_read
 from integrity.errors import DiskError, FormatError, LimitExceeded, UsageError
 
@@ -21,15 +21,18 @@ _CHUNK = 1 << 20
 
 def sidecar_path(folder: Path) -> Path:
     """Where the manifest of a folder stands."""
-    absolute = folder.absolute()
-    if absolute.name in {"", ".."}:  # not a name to add anything to
-        absolute = absolute.resolve()
-    return absolute.parent / (absolute.name + SUFFIX)
+    whole = absolute(folder)
+    return whole.parent / (whole.name + SUFFIX)
 
 
 def receipt_path(folder: Path) -> Path:
     """Where the receipt of a folder stands."""
     return sidecar_path(folder).with_suffix(".receipt")
+
+
+def request_path(folder: Path) -> Path:
+    """Where the signed request of a folder stands."""
+    return sidecar_path(folder).with_suffix(".request")
 
 
 def read_chunks(path: Path) -> Iterator[bytes]:
@@ -57,7 +60,7 @@ def read_named(path: Path, limit: int, what: str, *, make: str = "") -> bytes:
                 )
     except OSError as error:
         raise UsageError(
-            f"cannot read {what} from {str(path)!r}: {error.strerror or error}", next=make
+            f"cannot read {what} from {str(path)!r}: {error.strerror or error}", next=make or None
         ) from error
     return bytes(data)
 

@@ -24,7 +24,7 @@ from integrity.ports import FileHolder, Report
 class Filled:
     """The files' stats now, and those from before they were hashed (None unless all were right); the
     paths of files that are too many; the bytes that were right before any source was asked; what was
-    put right.
+    put right: pieces, their bytes, and ``mended`` lengths and execute bits of files.
     """
 
     stats: Stats
@@ -33,6 +33,7 @@ class Filled:
     present: int
     pieces: int
     bytes: int
+    mended: int
     warnings: list[str]
 
 
@@ -77,6 +78,7 @@ def fill(
             present,
             _given(fetcher) - had,
             receiver.bytes - present,
+            receiver.mended,
             _warnings(receiver.bits),
         )
 

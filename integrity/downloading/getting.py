@@ -17,6 +17,7 @@ from integrity.core.links import Link
 from integrity.core.manifest import FileEntry, Header
 from integrity.core.reading import iter_files
 from integrity.core.selection import Selection
+from integrity.disk.files import named
 from integrity.disk.sidecars import read_chunks, sidecar_path, write_sidecar
 from integrity.disk.staging import (
     Staging,
@@ -95,8 +96,8 @@ def get(
     folder that stands there gives what did not change, and is exchanged for the new one in one step.
     With ``share`` this home offers the release to others from its first piece on. The record is looked
     at once more at the end: one that was revoked meanwhile, or that the chain dropped, is not verified.
-    Raises what resolving raises, PathRefused when something else stands at the target, Locked,
-    SourcesLied, SourcesUnavailable, UnsafePath or DiskError.
+    Raises what resolving raises, UsageError for a target without a name, PathRefused when something else
+    stands at it, Locked, SourcesLied, SourcesUnavailable, UnsafePath or DiskError.
     """
     if not sources:
         raise UsageError(
@@ -104,6 +105,7 @@ def get(
             next=_how_to_name_one(link),
         )
     fetcher = Fetcher(sources, terms)
+    target = None if target is None else named(target)
     with ManifestFile(session) as file:
         if target is None and link.version is not None:
             target = _default_target(link.package, link.version)

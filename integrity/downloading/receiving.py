@@ -36,6 +36,7 @@ class Receiver:
     ``entries`` gives the files from the start as often as it is called. What is in the tree already
     counts only as far as it is hashed and matches: there is no other record of what was fetched, so
     none can be wrong, lost or of another file. ``scratch`` is a folder of ours on the same file system.
+    ``mended`` counts what was put right besides pieces: a file's length, or whether it is executable.
     """
 
     def __init__(self, tree: SafeTree, entries: Entries, scratch: Path) -> None:
@@ -45,7 +46,7 @@ class Receiver:
         self._lock = threading.Lock()
         self._have = bytearray()
         self._odd: set[str] = set()
-        self.bytes = self.bits = 0
+        self.bytes = self.bits = self.mended = 0
         self._scratch = scratch
         self.before: Stats | None = None
 
@@ -169,9 +170,12 @@ class Receiver:
             if missing and entry.size == 0:
                 self._tree.write_file(entry.path, memoryview(b""))
                 self._note(first, 0)
+                self.mended += 1
                 missing = []
             elif not missing and entry.path in self._odd:
                 os.close(self._tree.open_write(entry.path, entry.size))
+                self._odd.discard(entry.path)
+                self.mended += 1
             yield Lack(entry, first, missing)
             first += count
 
@@ -185,6 +189,7 @@ class Receiver:
                     write_at(fd, data, piece.offset)
             except OSError as error:
                 raise write_refused(piece.path, error, piece.path) from error
+        self._odd.discard(piece.path)  # it has its size now
         self._note(piece.number, len(data))
 
     # --- whether it is whole -------------------------------------------------------------------
@@ -226,6 +231,8 @@ class Receiver:
                     evidence={"path": entry.path},
                 )
             self.bits += 1
+        else:
+            self.mended += 1
         return regular_signature(info)
 
 

@@ -12,6 +12,7 @@ from integrity.client.verifying import bring_manifest
 from integrity.core.links import Link
 from integrity.core.manifest import Header
 from integrity.disk.durable import make_durable
+from integrity.disk.files import named
 from integrity.disk.safetree import write_refused
 from integrity.disk.sidecars import write_sidecar
 from integrity.disk.staging import Staging
@@ -25,8 +26,8 @@ from integrity.verifier.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """``pieces`` and ``bytes`` were put right; ``extra`` are files that the release does not have, and
-    that were left alone.
+    """``pieces`` and ``bytes`` were put right, and ``mended`` lengths and execute bits of files. ``extra``
+    are files that the release does not have, and that were left alone.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class Repaired:
     record: Record
     pieces: int
     bytes: int
+    mended: int = 0
     extra: list[str] = field(default_factory=list)
     sources: Sequence[SourceTally] = ()
     warnings: list[str] = field(default_factory=list)
@@ -57,9 +59,7 @@ def repair(
     if path.is_symlink() or not path.is_dir():
         raise UsageError(f"there is no folder {str(path)!r} to repair", next="`integrity get` it.")
     fetcher = Fetcher(sources, terms)
-    path = path.resolve() if path.name in {"", ".."} else path.absolute()
-    if not path.name:
-        raise UsageError(f"{str(path)!r} is no release's folder", next="Name the folder itself.")
+    path = named(path)
     with ManifestFile(session) as file, Staging(path) as staging:
         record, header = bring_manifest(session, file, link, fetcher, beside=path)
         filled = fill(
@@ -76,5 +76,13 @@ def repair(
         warnings = staging.warnings + filled.warnings
         write_sidecar(path, file.chunks(), warnings)
     return Repaired(
-        path, header, record, filled.pieces, filled.bytes, filled.extra, fetcher.tallies, warnings
+        path,
+        header,
+        record,
+        filled.pieces,
+        filled.bytes,
+        filled.mended,
+        filled.extra,
+        fetcher.tallies,
+        warnings,
     )

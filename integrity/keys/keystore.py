@@ -19,13 +19,14 @@ from typing import Any
 
 from integrity.core.names import checksum_address, keccak256, parse_address
 from integrity.core.nesting import is_nested_deeper
-from integrity.disk.files import locked, write_whole
-from integrity.errors import AddressMalformed, KeyRefused, LimitExceeded
+from integrity.disk.files import locked, read_small, write_whole
+from integrity.errors import AddressMalformed, IntegrityError, KeyRefused, LimitExceeded
 from integrity.keys.v3 import checked_keystore
 
 DEVELOPMENT_CHAIN = 31337
 
 _FILE_LIMIT = 64 << 10
+_PASSWORD_LIMIT = 4 << 10
 _NESTING_LIMIT = 64
 _LOCK_SECONDS = 60
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -88,6 +89,17 @@ class Keystore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    def readable(self) -> tuple[list[KeyInfo], list[IntegrityError]]:
+        """Every key that can be read, sorted by name, and what is wrong with each other file."""
+        found: list[KeyInfo] = []
+        problems: list[IntegrityError] = []
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                found.append(self._info(path))
+            except (KeyRefused, LimitExceeded) as error:
+                problems.append(error)
+        return found, problems
 
     def list(self) -> list[KeyInfo]:
         """Every key, sorted by name; raises KeyRefused when a file is broken."""
@@ -226,13 +238,32 @@ class Keystore:
 
 def _read_text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            raw = file.read(_FILE_LIMIT + 1)
+        return read_small(path, _FILE_LIMIT).decode("utf-8", "replace")
     except OSError as error:
         raise KeyRefused(f"cannot read the key file {path}: {error.strerror or error}") from error
-    if len(raw) > _FILE_LIMIT:
-        raise LimitExceeded(f"the key file {path} has more than {_FILE_LIMIT} bytes")
-    return raw.decode("utf-8", "replace")
+    except LimitExceeded as error:
+        raise LimitExceeded(
+            f"the key file {path} has more than {_FILE_LIMIT} bytes", next=error.next
+        ) from None
+
+
+def password_of(path: str) -> str:
+    """The password that a file has, or a pipe that somebody writes it into. Raises KeyRefused."""
+    try:
+        text = read_small(path, _PASSWORD_LIMIT).decode().rstrip("\r\n")
+        why = "it is empty"
+    except LimitExceeded:
+        text, why = "", f"it has more than {_PASSWORD_LIMIT:,} bytes"
+    except UnicodeDecodeError:
+        text, why = "", "it is not UTF-8"
+    except OSError as error:
+        text, why = "", str(error.strerror or error)
+    if not text:
+        raise KeyRefused(
+            f"cannot read the password file {path!r}: {why}",
+            next="INTEGRITY_PASSWORD_FILE names it: a text file with the password alone.",
+        )
+    return text
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -141,7 +141,9 @@ def publish_many(
             mined = _land(writer, signer, batch, results, serves, wait=wait)
         done = replace(
             done, transaction=mined.hash if mined else None, block=mined.block if mined else None,
-            gas_used=mined.gas_used if mined else None, fee=mined.fee if mined else None,
+            # What an earlier run paid is told of that one alone.
+            gas_used=mined.gas_used if mined and missing else None,
+            fee=mined.fee if mined and missing else None,
             already=done.already or mined is None,
         )  # fmt: skip
         done = batch.told(done, before, mined)

@@ -9,7 +9,8 @@ from integrity.client.receipts import ship_receipt
 from integrity.client.resolving import resolve
 from integrity.client.session import Session
 from integrity.core.links import Link
-from integrity.errors import Unfinalized
+from integrity.disk.files import named
+from integrity.errors import Unfinalized, UsageError
 from integrity.publishing.recording import Recorder
 from integrity.publishing.writing import FINAL_SECONDS
 from integrity.verifier.record import Record
@@ -29,9 +30,14 @@ def confirm(
     """Wait until a release's record is final, and forget its transaction; then put the receipt beside its
     folder, if there is one.
 
-    Raises UsageError for a link without a version, Unfinalized after ``timeout`` seconds or when there is
-    no record to wait for, and what resolving raises.
+    Raises UsageError for a link without a version and when nothing is at ``folder``, Unfinalized after
+    ``timeout`` seconds or when there is no record to wait for, and what resolving raises.
     """
+    if folder is not None and not named(folder).exists():
+        raise UsageError(
+            f"there is nothing at {str(folder)!r} to put a receipt beside",
+            next="Name what was published, or leave it out; `integrity receipt export` writes it anywhere.",
+        )
     recorder = Recorder(session, link, link.named_version)
     standing = recorder.standing()
     if standing is None or recorder.wait_standing_final(standing.manifest, timeout) is None:
@@ -39,8 +45,8 @@ def confirm(
             f"{link} is in no block of chain {link.chain_id}, or the chain dropped it",
             next="Run the same `integrity publish` again: it sends what it signed, and pays once.",
         )
-    named = replace(session, publisher=session.publisher or link.publisher)
-    confirmed = Confirmed(resolve(named, link))
+    own = replace(session, publisher=session.publisher or link.publisher)
+    confirmed = Confirmed(resolve(own, link))
     if folder is not None:
-        ship_receipt(named, confirmed.record.link, folder, confirmed.warnings)
+        ship_receipt(own, confirmed.record.link, folder, confirmed.warnings)
     return confirmed

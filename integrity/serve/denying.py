@@ -18,8 +18,12 @@ from pathlib import Path
 
 from integrity.core.anycid import DAG_CBOR, DAG_JSON, AnyCid, parse_any_cid
 from integrity.core.cid import DAG_PB, RAW
+from integrity.disk.settings import read_text
 from integrity.disk.system import Signature, signature
 from integrity.errors import FormatError, UsageError
+
+DENYLIST_LIMIT = 128 << 20
+"""Bytes: two million entries."""
 
 GONE = 410
 LEGAL = 451
@@ -82,11 +86,7 @@ def _hidden_names(cid: AnyCid) -> Iterator[bytes]:
 def _load(path: Path) -> tuple[dict[bytes, int], dict[bytes, int]]:
     keys: dict[bytes, int] = {}
     hidden: dict[bytes, int] = {}
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot read {path}: {reason}") from error
+    lines = read_text(path, DENYLIST_LIMIT).splitlines()
     # Lists that are passed on may begin with words about themselves. No entry can be among them, as
     # the first line is none.
     has_header = lines[:1] and lines[0].startswith(_HEADER) and _HEADER_END in lines

@@ -76,6 +76,11 @@ def _is_our_fault(record: logging.LogRecord) -> bool:
 @contextlib.asynccontextmanager
 async def serving(store: Store, how: Serving) -> AsyncIterator[str]:
     """A gateway on the running loop -> its URL; it is stopped at the end."""
+    if not how.host:  # which asyncio takes for all addresses of this machine
+        raise UsageError(
+            "there is no address to listen on in an empty --host",
+            next="As 127.0.0.1; 0.0.0.0 is every address of this machine.",
+        )
     denylist = Denylist(how.denylist or default_denylist(store.path))
     denylist.refresh()
     provider = Provider(how.announce) if how.announce is not None else None

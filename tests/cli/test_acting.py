@@ -49,6 +49,23 @@ def test_a_release_is_revoked_from_the_command_line(publisher: User, link: str) 
     publisher.run("revoke", absent, "--reason", "defective", "--json").error("ReleaseNotFound", 4)
 
 
+def test_a_long_text_of_a_revocation_is_refused_before_it_is_paid_for(
+    publisher: User, link: str
+) -> None:
+    revoke = ("revoke", link, "--reason", "defective", "--no-wait", "--text")
+    error = publisher.run(*revoke, "ü" * 513, "--json").error("UsageError", 2)
+    assert "1,024" in error["message"]
+    assert "1,024" in publisher.ok("revoke", "--help").text
+    publisher.ok("show", link)
+    publisher.ok(*revoke, "ü" * 512)
+
+
+def test_an_endorsement_is_of_one_version(publisher: User, link: str) -> None:
+    package = link.partition("@")[0]
+    error = publisher.run("endorse", package, "--kind", "audited", "--json").error("UsageError", 2)
+    assert "version" in error["message"]
+
+
 def test_what_is_chosen_endorsed_and_delegated_is_told(publisher: User, link: str) -> None:
     assert acted(publisher, "latest", link)["already"]
     first = acted(publisher, "endorse", link, "--kind", "audited")
@@ -173,7 +190,10 @@ def test_a_node_that_lies_about_delegates_is_found_out(
     [
         ("revoke", "{}"), ("revoke", "{}", "--reason", "boredom"), ("endorse", "{}"),
         ("endorse", "{}", "--kind", "audited", "--withdraw"), ("endorse", "{}", "--kind", "liked"),
-        ("delegate", "add", STRANGER), ("delegate", "add", "0x12", "--days", "1"),
+        ("delegate", "add", STRANGER),
+        ("endorse", f"integrity:31337:{STRANGER}/tool", "--kind", "audited"),
+        ("endorse", f"integrity:31337:{STRANGER}/tool", "--withdraw"),
+        ("delegate", "add", "0x12", "--days", "1"),
         ("delegate", "add", STRANGER, "--days", "0"), ("latest", "tool"), ("controller", "offer", "me"),
         ("delegate", "add", STRANGER, "--days", "1", "--package", "Not A Name"),
         ("delegate", "add", STRANGER, "--days", "1e300"), ("latest", "{}", "--max-fee", "0"),

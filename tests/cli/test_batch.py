@@ -59,6 +59,12 @@ def test_people_are_told_of_a_batch(publisher: User, listed: Path) -> None:
     told = publisher.ok("publish-batch", listed, "--no-wait").text
     assert told.count("published  integrity:31337:0x") == 2
     assert "fee " in told
+    again = publisher.ok("publish-batch", listed, "--no-wait", "--json").json()
+    check(again, FIELDS)
+    assert (again["already"], again["fee"], again["gas_used"]) == (True, None, None)
+    told = publisher.ok("publish-batch", listed).text
+    assert told.count("published before, the very same") == 2
+    assert "fee" not in told
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,8 @@ REFUSED = [
     (("show", "nobody/tool"), "UsageError"),
     (("get", LINK, "--publisher", STRANGER), "UsageError"),
     (("get", LINK, "--publisher", STRANGER, "--from", "ftp://x"), "UsageError"),
+    (("get", LINK, "--publisher", STRANGER, "--from", "./nowhere"), "UsageError"),
+    (("get", LINK, "--publisher", STRANGER, "--from", ""), "UsageError"),
     (("show", LINK, "--publisher", STRANGER, "--rpc", "nowhere"), "UsageError"),
     (("verify", "nowhere", "--manifest", "nothing"), "UsageError"),
     (("verify", ".", "--manifest", "nothing"), "UsageError"),

@@ -213,7 +213,9 @@ def test_key_commands_print_what_is_documented(user: User, tmp_path: Path) -> No
     (tmp_path / "password").write_text("correct horse\n")
     (tmp_path / "hex").write_text("11" * 32)
     user.environment["INTEGRITY_PASSWORD_FILE"] = str(tmp_path / "password")
-    assert user.ok("key", "list", "--json").json() == {"keys": [], "signers": []}
+    assert user.ok("key", "list", "--json").json() == {
+        "keys": [], "signers": [], "warnings": [],
+    }  # fmt: skip
     made = user.ok("key", "new", "--name", "mine", "--json").json()
     check(made, FIELDS["integrity key new"])
     taken = user.ok("key", "import", "hex", "--json").json()

@@ -137,3 +137,33 @@ def test_what_makes_no_sense_is_refused_before_anything_is_read(signer: User) ->
     assert signer.run(*PUBLISH[:-1], "-o", "r").code == 2
     assert (signer.place / "mine").read_text() == "precious"
     assert not (signer.place / "d.request").exists()
+
+
+def test_a_request_of_another_release_is_not_overwritten(signer: User) -> None:
+    made = signer.ok(*PUBLISH, "--json").json()["request"]
+    before = Path(made["path"]).read_bytes()
+    second = (*PUBLISH[:5], "2.0.0", "--sign-only")
+    error = signer.run(*second, "--json").error("UsageError", 2)
+    assert made["path"] in error["message"]
+    assert "tool@1.0.0" in error["message"]
+    assert "-o" in error["next"]
+    assert Path(made["path"]).read_bytes() == before
+    (signer.place / "d" / "a").write_text("mended")
+    again = signer.ok(*PUBLISH, "--deadline", "2d", "--json").json()["request"]
+    assert again["deadline"] < made["deadline"]
+    assert Path(made["path"]).read_bytes() != before, "the same release, signed again"
+    other = signer.ok(*second, "-o", "second.request", "--json").json()["request"]
+    assert other["path"] == str(signer.place / "second.request")
+    (signer.place / "second.request").write_text("mine")
+    signer.run(*second, "-o", "second.request", "--json").error("UsageError", 2)
+
+
+@pytest.mark.parametrize(
+    "option", [("--deadline", "7d"), ("-o", "x.request"), ("--signer", "0x" + "11" * 20)]
+)
+def test_what_only_a_request_has_is_refused_without_one(
+    signer: User, option: tuple[str, ...]
+) -> None:
+    error = signer.run(*PUBLISH[:-1], *option, "--json").error("UsageError", 2)
+    assert "--sign-only" in error["message"]
+    assert option[0] in error["message"]

@@ -114,7 +114,9 @@ def revoke(
     link: LinkText,
     *,
     reason: Annotated[Reason, typer.Option(help="Why.")],
-    text: Annotated[str, typer.Option(help="More for people; it goes into the event.")] = "",
+    text: Annotated[
+        str, typer.Option(help="More for people, 1,024 bytes at the most; it goes into the event.")
+    ] = "",
     key: Key = None,
     rpc: Rpc = [],
     max_fee: MaxFee = None,
@@ -125,12 +127,12 @@ def revoke(
 
     From then on it verifies for nobody.
     """
-    from integrity.core.registry import REVOCATION_REASONS
+    from integrity.core.registry import REVOCATION_REASONS, check_revocation_text
 
     acting = _Acting(session(rpc=rpc, max_fee=max_fee), key, wait, as_json)
     parsed = acting.given.link(link)
     code = next(code for code, name in REVOCATION_REASONS.items() if name == reason.value)
-    done = acting.on(parsed).revoke(parsed, code, text)
+    done = acting.on(parsed).revoke(parsed, code, check_revocation_text(text))
     acting.tell(done, f"revoked  {parsed} ({reason.value})")
 
 
@@ -169,6 +171,7 @@ def endorse(
         raise UsageError("an endorsement has a --kind, or is taken back with --withdraw")
     given = session(rpc=rpc, publisher=publisher, max_fee=max_fee)
     parsed = given.link(link)
+    _ = parsed.named_version  # what is said in public is of one release: else UsageError
     acting = _Acting(known(given, parsed), key, wait, as_json)
     code = next(
         (code for code, name in ENDORSEMENT_KINDS.items() if kind and name == kind.value), None

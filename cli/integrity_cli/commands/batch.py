@@ -36,6 +36,8 @@ _KINDS: dict[str, type] = {
     "path": str, "package": str, "version": str, "meta": dict, "latest": bool,
     "follow_symlinks": bool, "also": bool,
 }  # fmt: skip
+_CALLED = {str: "a text", dict: "a table", bool: "true or false"}
+_MEND = "docs/using.md shows such a file."
 _NEEDED = ("path", "package", "version")
 
 
@@ -99,7 +101,7 @@ def read(file: Path) -> list[Draft]:
 
     if not file.is_file():
         raise UsageError(f"{str(file)!r} is no file")
-    value = load_toml(file)
+    value = load_toml(file, _MEND)
     entries = value.get("release")
     if set(value) != {"release"} or not isinstance(entries, list):
         raise _broken(file, "is not a list of [[release]], and nothing else")
@@ -120,14 +122,13 @@ def _draft(file: Path, number: int, entry: Any) -> Draft:
         if kind is None:
             raise _broken(file, f"{where} with the unknown {name[:40]!r}")
         if not isinstance(item, kind):
-            raise _broken(file, f"{where} whose {name} is no {kind.__name__}")
+            raise _broken(file, f"{where} whose {name} is not {_CALLED[kind]}")
     meta = entry.get("meta", {})
-    if (
-        not entry["path"]
-        or "\0" in entry["path"]
-        or not all(isinstance(text, str) for text in meta.values())
-    ):
-        raise _broken(file, f"{where} with a path that is none, or a meta that is no text")
+    if not entry["path"] or "\0" in entry["path"]:
+        raise _broken(file, f"{where} whose path is none: {entry['path'][:40]!r}")
+    for name, text in meta.items():
+        if not isinstance(text, str):
+            raise _broken(file, f"{where} whose meta has {name[:40]!r}, which is not a text")
     return Draft(
         file.parent / entry["path"], entry["package"], entry["version"], meta,
         entry.get("latest", True), entry.get("follow_symlinks", False), entry.get("also", True),
@@ -137,7 +138,7 @@ def _draft(file: Path, number: int, entry: Any) -> Draft:
 def _broken(file: Path, what: str) -> Exception:
     from integrity.errors import UsageError
 
-    return UsageError(f"{file} {what}", next="docs/using.md shows such a file.")
+    return UsageError(f"{file} {what}", next=_MEND)
 
 
 def _tell(done: PublishedMany) -> None:

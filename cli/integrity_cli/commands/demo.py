@@ -19,19 +19,26 @@ from typing import Annotated
 import typer
 
 from integrity_cli import output
+from integrity_cli.options import path as parse_path
 
 
 def demo(
     *,
     folder: Annotated[
         Path | None,
-        typer.Option(help="Publish a copy of this folder [default: this Python's packages]."),
+        typer.Option(
+            help="Publish a copy of this folder [default: this Python's packages].",
+            parser=parse_path,
+        ),
     ] = None,
 ) -> None:
     """Run the main job on real files, and show it.
 
     Then catch a lie and a flipped byte.
     """
+    from integrity.devchain.anvil import find_anvil
+
+    find_anvil()  # before anything is copied
     source = folder or Path(sysconfig.get_path("purelib"))
     with tempfile.TemporaryDirectory(prefix="integrity-demo-") as work:
         _Session(Path(work)).run(source)

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from integrity.finding.containing import Containing, Known
     from integrity.finding.searching import Found, Match
 
+
+def _file_or_digest(text: str) -> str:
+    """A file's name may be any bytes; the empty one is none, and Python would take it for this folder."""
+    if not text:
+        raise typer.BadParameter("an empty path")
+    return text
+
+
 NoSync = Annotated[
     bool, typer.Option("--no-sync", help="Ask nobody: answer from what was read before.")
 ]
@@ -152,7 +160,9 @@ def who(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="FILE|DIGEST", help="A file here, or a SHA-256, SHA-1, eD2k or TTH digest."
+            metavar="FILE|DIGEST",
+            parser=_file_or_digest,
+            help="A file here, or a SHA-256, SHA-1, eD2k or TTH digest.",
         ),
     ],
     *,

@@ -259,10 +259,17 @@ def repair(
         output.emit(_repaired(result))
         return
     output.warn(result.warnings)
-    mended = f"{output.number(result.pieces, 'piece')} mended, {output.size(result.bytes)}"
+    mended = []
+    if result.pieces:
+        pieces = output.number(result.pieces, "piece")
+        mended.append(f"{pieces} mended, {output.size(result.bytes)}")
+    if result.mended:
+        mended.append(
+            f"{output.number(result.mended, 'length or execute bit', 'lengths or execute bits')} put right"
+        )
     output.say(
         f"verified  {output.place(result.path)}",
-        f"  {mended if result.pieces else 'nothing was damaged'}",
+        f"  {'; '.join(mended) or 'nothing was damaged'}",
         f"  against its record as of {rests_on(result.record)}",
     )
     _tell_sources(result.sources)
@@ -278,6 +285,7 @@ def _repaired(result: Repaired) -> dict[str, Any]:
         "manifest": result.record.manifest.hex(),
         "pieces": result.pieces,
         "bytes": result.bytes,
+        "mended": result.mended,
         "sources": _sources(result.sources),
         "extra": result.extra,
         "warnings": result.warnings,

@@ -9,6 +9,7 @@ import typer
 
 from integrity_cli import output
 from integrity_cli.options import Json, new_password, password, session
+from integrity_cli.options import path as parse_path
 
 if TYPE_CHECKING:
     from integrity.client.session import Session
@@ -46,7 +47,7 @@ def new(*, name: Name = None, as_json: Json = False) -> None:
     The password is asked for, or read from INTEGRITY_PASSWORD_FILE.
     """
     given = session()
-    info = given.keystore.create(name, new_password(name or "to be made"))
+    info = given.keystore.create(name, new_password(name))
     _tell("made the key", info, as_json=as_json)
     if not as_json and given.config.default_key is not None:
         output.note(f"another key is the default: publish with --key {info.name}")
@@ -56,7 +57,8 @@ def new(*, name: Name = None, as_json: Json = False) -> None:
 def list_keys(*, as_json: Json = False) -> None:
     """List this home's keys, and the signers elsewhere that it may ask."""
     given = session()
-    keys, signers = given.keystore.list(), given.signers()
+    keys, problems = given.keystore.readable()
+    signers, warnings = given.signers(), [problem.message for problem in problems]
     default = _default(given)
     if as_json:
         output.emit({
@@ -64,14 +66,16 @@ def list_keys(*, as_json: Json = False) -> None:
             "signers": [
                 {"name": one.name, "address": one.address, "default": one == default} for one in signers
             ],
+            "warnings": warnings,
         })  # fmt: skip
         return
+    output.warn(warnings)
     for info in keys:
         marks = "  development" if info.development else ""
         output.say(f"{info.address}  {info.name}{marks}{_mark(info == default)}")
     for one in signers:
         output.say(f"{one.address}  {one.name}  elsewhere{_mark(one == default)}")
-    if not keys and not signers:
+    if not keys and not signers and not warnings:
         output.note("no keys yet; `integrity key new` makes one")
 
 
@@ -91,7 +95,10 @@ def _mark(is_default: bool) -> str:
 
 @app.command("import")
 def import_key(
-    file: Annotated[Path, typer.Argument(help="A v3 keystore, or a file with 64 hex digits.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A v3 keystore, or a file with 64 hex digits.", parser=parse_path),
+    ],
     *,
     name: Name = None,
     as_json: Json = False,
@@ -106,7 +113,8 @@ def export(
     name: Annotated[str, typer.Argument(help="The key's name or address.")],
     *,
     target: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A new file [default: stdout].")
+        Path | None,
+        typer.Option("-o", "--output", help="A new file [default: stdout].", parser=parse_path),
     ] = None,
 ) -> None:
     """Write out a key's encrypted keystore, for a backup."""

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from integrity.downloading.mirroring import Event, Mirror
     from integrity.ports import Progress
 
+_LONGEST = 366 * 86_400
+
 
 def mirror(
     links: Annotated[
@@ -51,7 +53,13 @@ def mirror(
     ],
     keep: Annotated[int, typer.Option(min=1, help="Releases to keep of each package.")] = 3,
     every: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="How often to look for new ones.")
+        float,
+        typer.Option(
+            min=1,
+            max=_LONGEST,
+            metavar="SECONDS",
+            help="How often to look for new ones.",
+        ),
     ] = 300,
     once: Annotated[
         bool, typer.Option("--once", help="Look once, serve nothing, and end.")

@@ -96,8 +96,9 @@ def publish(
         ),
     ] = None,
     deadline: Annotated[
-        str, typer.Option(metavar="TIME", help="How long the request is good, as 12h or 7d.")
-    ] = "7d",
+        str | None,
+        typer.Option(metavar="TIME", help="How long the request is good, as 12h [default: 7d]."),
+    ] = None,
     signer: Annotated[
         str | None,
         typer.Option(
@@ -109,14 +110,15 @@ def publish(
     as_json: Json = False,
 ) -> None:
     """Hash a folder, keep it servable, record it on the chain."""
+    from integrity.disk.sidecars import request_path
     from integrity.publishing.preparing import Draft
     from integrity.publishing.publish import publish as run
     from integrity.publishing.requesting import request as prepare
 
     draft = Draft(path, package, version, _meta(meta), latest, follow_symlinks, not no_also)
-    seconds = request.seconds(deadline)
-    _check_options(sign_only, target, signer, dry_run=dry_run)
-    place = request.place_for(path, target) if sign_only else Path()
+    _check_options(sign_only, target, signer, deadline, dry_run=dry_run)
+    seconds = request.seconds(deadline or "7d")
+    place = (target or request_path(path)).absolute()
     given = session(rpc=rpc, chain=chain, publisher=publisher, max_fee=max_fee)
     asked = None
     try:
@@ -126,11 +128,10 @@ def publish(
         ):
             if sign_only:
                 made = prepare(
-                    given, draft, key=key, signer=signer, seconds=seconds, sidecar=sidecar,
+                    given, draft, place, key=key, signer=signer, seconds=seconds, sidecar=sidecar,
                     keepers=keepers, report=report,
                 )  # fmt: skip
                 result, asked = made.release, made.request
-                request.write(asked, place)
             else:
                 result = run(
                     given, path, package, version,
@@ -151,14 +152,14 @@ def publish(
 
 
 def _check_options(
-    sign_only: bool, target: Path | None, signer: str | None, *, dry_run: bool
+    sign_only: bool, target: Path | None, signer: str | None, deadline: str | None, *, dry_run: bool
 ) -> None:
     from integrity.errors import UsageError
 
     if sign_only and dry_run:
         raise UsageError("--sign-only records nothing, so there is no dry run of it")
-    if not sign_only and (target is not None or signer is not None):
-        raise UsageError("-o and --signer are for the request that --sign-only writes")
+    if not sign_only and any(option is not None for option in (target, signer, deadline)):
+        raise UsageError("-o, --signer and --deadline are for the request that --sign-only writes")
 
 
 def confirm(

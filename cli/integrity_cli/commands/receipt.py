@@ -23,6 +23,7 @@ from integrity_cli.options import (
     session,
 )
 from integrity_cli.options import path as parse_path
+from integrity_cli.options import receipt as read_receipt
 from integrity_cli.values import record_link, record_value, rests_on
 
 app = typer.Typer(
@@ -97,13 +98,12 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check a receipt: with no network, unless nodes are named."""
-    from integrity.client.receipts import check_receipt, read_receipt
-    from integrity.verifier.receipt import decode
+    from integrity.client.receipts import check_receipt
 
-    data = read_receipt(file)
+    data, told = read_receipt(file)
     given = session(rpc=rpc, chain=chain, publisher=publisher, checkpoint=checkpoint)
     parsed = None if link is None else given.link(link)
-    given = known(given, parsed or decode(data).link)
+    given = known(given, parsed or told)
     with output.explaining(why and not as_json):
         record = check_receipt(given, data, parsed)
     if as_json:

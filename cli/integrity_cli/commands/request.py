@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,35 +33,6 @@ def seconds(text: str) -> int:
             f"--deadline takes a time from now, not {text[:40]!r}", next="As 12h or 7d."
         )
     return number
-
-
-def place_for(path: Path, target: Path | None) -> Path:
-    """Where a folder's request goes: beside it, unless it is to be elsewhere. Raises UsageError when
-    something stands there that is no request; one that is, is replaced.
-    """
-    from integrity.core.request import decode
-    from integrity.disk.sidecars import sidecar_path
-    from integrity.errors import FormatError, UsageError
-
-    place = (target or sidecar_path(path).with_suffix(".request")).absolute()
-    if os.path.lexists(place):
-        try:
-            decode(_read(place))
-        except (FormatError, UsageError):
-            raise UsageError(
-                f"{str(place)!r} is there, and is no request",
-                next="Name another file with -o; nothing was overwritten.",
-            ) from None
-    return place
-
-
-def write(request: Request | None, place: Path) -> None:
-    """Write the request there, if there is one."""
-    from integrity.core.request import encode
-    from integrity.disk.files import write_whole
-
-    if request is not None:
-        write_whole(place, encode(request))
 
 
 def value(request: Request | None, place: Path) -> dict[str, Any] | None:
@@ -123,11 +93,11 @@ def submit(
     """
     from dataclasses import replace
 
-    from integrity.core.request import decode
     from integrity.publishing.recording import submit_purpose
+    from integrity.publishing.requesting import read_request
     from integrity.publishing.submitting import submit as run
 
-    request = decode(_read(file))
+    request = read_request(file)
     if signature is not None:
         request = replace(request, signature=_signature(signature))
     given = session(rpc=rpc, chain=chain, max_fee=max_fee)
@@ -169,19 +139,3 @@ def _signature(text: str) -> bytes:
     if not raw:
         raise UsageError(f"--signature takes hex digits, not {text[:40]!r}")
     return raw
-
-
-def _read(path: Path) -> bytes:
-    from integrity.core.request import REQUEST_LIMIT
-    from integrity.disk.sidecars import read_chunks
-    from integrity.errors import UsageError
-
-    data = b""
-    try:
-        for chunk in read_chunks(path):
-            data += chunk
-            if len(data) > REQUEST_LIMIT:
-                break
-    except OSError as error:
-        raise UsageError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-    return data

@@ -22,6 +22,7 @@ from integrity_cli.options import (
     session,
 )
 from integrity_cli.options import path as parse_path
+from integrity_cli.options import receipt as read_receipt
 from integrity_cli.progress import Form, Shown, shown
 from integrity_cli.values import record_link, record_value, rests_on
 
@@ -70,12 +71,10 @@ def verify(
     Or, with --manifest, against a manifest alone.
     """
     from integrity.client.locking import locked
-    from integrity.client.receipts import read_receipt
     from integrity.client.verifying import verify as run
     from integrity.core.selection import Selection
     from integrity.errors import UsageError
     from integrity.sources.opening import opened
-    from integrity.verifier.receipt import decode
 
     if manifest is not None and receipt is not None:
         raise UsageError("--manifest and --receipt are two different things to check against")
@@ -90,8 +89,8 @@ def verify(
         if link is None:
             raise UsageError("--lock says which release of a package; name the package, too")
         given, parsed = locked(given, link, lock)
-    data = None if receipt is None else read_receipt(receipt)
-    meant = parsed if data is None else parsed or decode(data).link
+    data, told = (None, None) if receipt is None else read_receipt(receipt)
+    meant = parsed or told
     if meant is not None:
         given = known(given, meant)
     with (
@@ -162,6 +161,13 @@ def _tell(result: Verification, path: Path, *, why: bool) -> None:
     if result.hint:
         output.note(f"  -> {result.hint}")
     elif result.verdict == "failed":
-        output.note(
-            "  -> Do not use this data; `integrity repair` mends it, or get it into another folder."
+        output.note(f"  -> {_advice(result)}")
+
+
+def _advice(result: Verification) -> str:
+    if all(problem.reason == "missing" for problem in result.problems):
+        return (
+            "Nothing that is there is wrong: `integrity repair` fetches what is missing. If only a part of "
+            "the release is meant to be here, name that part with --only, as get was told it."
         )
+    return "Do not use this data; `integrity repair` mends it, or get it into another folder."
