@@ -8,7 +8,7 @@ What stands already is not sent again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from integrity.chain.calls import encode_call, registry_call
 from integrity.chain.journal import Journal
@@ -22,6 +22,7 @@ from integrity.core.registry import (
     REVOCATION_REASONS,
     Block,
     Controller,
+    check_revocation_text,
     decode_controller,
     decode_endorsement,
     decode_expiry,
@@ -82,6 +83,7 @@ class Actor:
         """Revoke a release, for good: readers get Revoked from then on. Raises ReleaseNotFound, too."""
         if reason not in REVOCATION_REASONS:
             raise UsageError(f"{reason} is no reason for a revocation")
+        check_revocation_text(text)
         names = (link.publisher, link.package, link.named_version)
 
         def stands() -> bool:
@@ -118,7 +120,7 @@ class Actor:
         """
         if kind is not None and kind not in ENDORSEMENT_KINDS:
             raise UsageError(f"{kind} is no kind of endorsement")
-        record = resolve(self.session, link)
+        record = resolve(self.session, replace(link, version=link.named_version))
         slot = endorsement_slot(self.address, record.manifest)
 
         def stands() -> bool:

@@ -32,9 +32,14 @@ def refine(policy: Policy, table: object, what: str) -> Policy:
         read, meant = _SETTINGS[name]
         changes = read(value)
         if changes is None:
-            raise UsageError(f"{what}: {name} = {value!r} is not {meant}")
+            raise UsageError(f"{what}: {name} = {_shown(value)} is not {meant}")
         policy = replace(policy, **changes)
     return policy
+
+
+def _shown(value: object) -> str:
+    """A value about as TOML writes it."""
+    return str(value).lower() if isinstance(value, bool) else repr(value)[:80]
 
 
 def parse_since(value: object, what: str) -> int:

@@ -117,7 +117,7 @@ def test_a_redirect_is_not_followed(site: Site, visitor: User) -> None:
 def test_what_a_site_should_not_say(site: Site, visitor: User) -> None:
     for status, body, name, code in (
         (404, b"", "SourcesUnavailable", 3),
-        (200, b"x" * (1 << 20), "FormatError", 2),
+        (200, b"x" * (1 << 20), "LimitExceeded", 2),
         (200, b"<html>", "FormatError", 2),
         (200, json.dumps(GOOD).replace("5aAe", "5aae").encode(), "AddressMalformed", 2),
     ):

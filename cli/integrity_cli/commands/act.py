@@ -127,12 +127,12 @@ def revoke(
 
     From then on it verifies for nobody.
     """
-    from integrity.core.registry import REVOCATION_REASONS, check_revocation_text
+    from integrity.core.registry import REVOCATION_REASONS
 
     acting = _Acting(session(rpc=rpc, max_fee=max_fee), key, wait, as_json)
     parsed = acting.given.link(link)
     code = next(code for code, name in REVOCATION_REASONS.items() if name == reason.value)
-    done = acting.on(parsed).revoke(parsed, code, check_revocation_text(text))
+    done = acting.on(parsed).revoke(parsed, code, text)
     acting.tell(done, f"revoked  {parsed} ({reason.value})")
 
 
