@@ -152,8 +152,12 @@ class ChainReader(Protocol):
         """The registry's Released events of one package up to a block, in the order of the chain."""
         ...
 
-    def delegates(self, address: str, publisher: str, to: Block) -> set[tuple[str, str]]:
-        """Who the registry's DelegateSet events up to a block name as a delegate, and for which package."""
+    def delegates(
+        self, address: str, publisher: str, first: int, to: Block
+    ) -> set[tuple[str, str]]:
+        """Who the registry's DelegateSet events from the block ``first`` on name as a delegate, and for which
+        package.
+        """
         ...
 
 

@@ -124,10 +124,12 @@ class RpcReader:
         steps = EventLogs(self._rpc).steps(address, topics, 0, to.number, lambda _: b"")
         return [self._event(event, publisher, package) for step in steps for event in step.events]
 
-    def delegates(self, address: str, publisher: str, to: Block) -> set[tuple[str, str]]:
+    def delegates(
+        self, address: str, publisher: str, first: int, to: Block
+    ) -> set[tuple[str, str]]:
         owner = "0x" + publisher[2:].lower().zfill(64)
         topics = ["0x" + DELEGATE_SET.hex(), owner]
-        steps = EventLogs(self._rpc).steps(address, topics, 0, to.number, lambda _: b"")
+        steps = EventLogs(self._rpc).steps(address, topics, first, to.number, lambda _: b"")
         events = [event for step in steps for event in step.events]
         return {
             (checksum_address(event.delegate), event.package)

@@ -51,8 +51,9 @@ def delegates(session: Session, chain_id: int, publisher: str) -> Delegates:
     view = session.view(Link(chain_id, publisher, "all"))
     (word,) = view.words([publisher_slot(publisher)])
     controller = decode_controller(word, publisher)
+    first = session.config.first_block.get(chain_id, 0)
     told = sorted(
-        view.delegates(publisher), key=lambda one: (one[1] != ALL_PACKAGES, one[1], one[0])
+        view.delegates(publisher, first), key=lambda one: (one[1] != ALL_PACKAGES, one[1], one[0])
     )
     slots = [delegate_slot(publisher, controller.epoch, package, who) for who, package in told]
     expiries = map(decode_expiry, view.words(slots) if slots else [])

@@ -29,8 +29,9 @@ from integrity.errors import (
     StaleBlock,
     Unfinalized,
 )
-from integrity.verifier.checks import check_publisher, check_seen, not_recorded
+from integrity.verifier.checks import Mark, check_seen, not_recorded
 from integrity.verifier.record import Record, RecordVerifier
+from integrity.verifier.state import CHECKPOINT
 from integrity.verifier.verdict import Verdict
 
 _NO_RECORD = (ReleaseNotFound, RecordUnproven)
@@ -155,7 +156,8 @@ def read_record(
         (manifest,) = view.words([manifest_slot(*names, sequence)])
         endorsements = _endorsements(view, verifier.policy.endorsers, manifest)
     verifier.step3_account(view.code_hash, proven=view.is_proven)
-    mark = session.seen.mark(link.chain_id, view.registry.address, *names)
+    with verifier.at(5):
+        mark = _mark(session, view, link)
     record = verifier.step4_record(version, head, release, manifest, endorsements, mark)
     since = session.trust.compromised_since(link.chain_id, link.publisher)
     record = verifier.step5_rollback(record, mark, since)
@@ -183,8 +185,9 @@ def latest_manifest(session: Session, link: Link) -> bytes:
 
     Enough to fetch that manifest and learn its version, which :func:`resolve` then verifies.
     """
-    check_publisher(link, session.named_publisher, session.trusts(link))
-    return _latest(session, session.view(link), link)[1]
+    verifier, view = begin(session, link)
+    with verifier.at(4):
+        return _latest(session, view, link)[1]
 
 
 def head_of(session: Session, view: View, link: Link) -> Head:
@@ -192,9 +195,15 @@ def head_of(session: Session, view: View, link: Link) -> Head:
     StaleBlock, and what :meth:`View.words` raises.
     """
     head = _head(view, link)
-    names = (link.chain_id, view.registry.address, link.publisher, link.package)
-    check_seen(link, head, view.block, view.vouched, session.seen.mark(*names))
+    check_seen(link, head, view.block, view.vouched, _mark(session, view, link))
     return head
+
+
+def _mark(session: Session, view: View, link: Link) -> Mark | None:
+    """How far this home has seen the package; nothing is held against a checkpoint."""
+    if view.vouched.how == CHECKPOINT:
+        return None
+    return session.seen.mark(link.chain_id, view.registry.address, link.publisher, link.package)
 
 
 def _head(view: View, link: Link) -> Head:
@@ -219,11 +228,17 @@ def _latest(session: Session, view: View, link: Link) -> tuple[int, bytes]:
     head = head_of(session, view, link)
     if head.count == 0:
         raise no_release(session, view, link)
-    if head.latest == 0:
-        raise ReleaseNotFound(
-            f"none of the {head.count} releases of {link.package} was made its latest",
-            next="Name a version in the link; `integrity log` lists them.",
+    if head.latest > head.count:
+        raise RpcAnswerInvalid(
+            f"what the chain is said to have of {link.package} contradicts itself"
         )
+    if head.latest == 0:
+        if _head(session.newest(link.chain_id, link.publisher), link).latest:
+            raise _unfinalized(f"{link.package} has a latest release, but not", view.block)
+        what = f"none of the {head.count} releases of {link.package} was made its latest"
+        error = not_recorded(what, view.block, view.vouched, proven=view.is_proven)
+        error.next = "Name a version in the link; `integrity log` lists them."
+        raise error
     (manifest,) = view.words([manifest_slot(link.publisher, link.package, head.latest)])
     return head.latest, manifest
 

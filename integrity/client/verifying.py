@@ -195,12 +195,15 @@ def _other_meant(file: ManifestFile, link: Link, beside: Path, version: str | No
         file.copy(sidecar_path(beside))
     except IntegrityError:
         return ""
-    found = _version(file)
-    if found in {None, version}:
+    try:
+        told = file.header()
+    except IntegrityError:
+        return ""
+    if (told.publisher, told.package) != (link.publisher, link.package) or told.version == version:
         return ""
     return (
-        "The link names no version and means the latest release; what is beside the data is "
-        f"{found}: name {link}@{found}, if that is the one you mean."
+        "The link names no version and means the latest release; the manifest beside the data calls it "
+        f"{told.version}: name {link}@{told.version}, if that is the one you mean."
     )
 
 

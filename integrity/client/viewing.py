@@ -81,10 +81,20 @@ class View:
         address = self.registry.address
         return self._ask(lambda node: node.released(address, publisher, package, self.block))
 
-    def delegates(self, publisher: str) -> set[tuple[str, str]]:
-        """Accounts and packages of the registry's DelegateSet events up to this block: hints."""
-        address = self.registry.address
-        return self._ask(lambda node: node.delegates(address, publisher, self.block))
+    def delegates(self, publisher: str, first: int = 0) -> set[tuple[str, str]]:
+        """Accounts and packages of the registry's DelegateSet events from the block ``first`` up to this one:
+        hints, of all nodes that give any, as one of them may leave some out.
+        """
+        found: set[tuple[str, str]] = set()
+        failed: list[IntegrityError] = []
+        for node in self._nodes:
+            try:
+                found |= node.delegates(self.registry.address, publisher, first, self.block)
+            except RpcUnavailable as error:
+                failed.append(error)
+        if len(failed) == len(self._nodes):
+            raise worst(failed)
+        return found
 
     def words(self, slots: Sequence[bytes]) -> list[bytes]:
         """The words of the registry's slots, 32 bytes each. Raises RegistryMismatch when another contract

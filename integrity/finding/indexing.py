@@ -75,6 +75,7 @@ def bring_up(
     The nodes are asked in their order until one gives all. Raises RpcUnavailable, with why each of them did
     not, or StoreError; what was read is kept.
     """
+    from integrity.chain.reader import RpcReader
     from integrity.index.syncing import Sync
 
     chain_id = view.chain_id
@@ -82,7 +83,9 @@ def bring_up(
     final = policy.finality == FINALIZED and policy.confirmations is None
     first = session.config.first_block.get(chain_id, 0)
     failed: list[RpcUnavailable] = []
-    for reader in session.nodes(chain_id):
+    # Two of one server have one vote, and may keep different histories all the same.
+    for url in dict.fromkeys(session.config.nodes(chain_id, session.rpc)):
+        reader = RpcReader(url)
         try:
             if reader.hash_at(view.block.number) != view.block.hash:
                 raise RpcUnavailable(f"{reader.name} has another block {view.block.number}")

@@ -139,40 +139,59 @@ class Actor:
         """Let an account publish (one package, or all for an empty name) until a Unix time."""
 
         def stands() -> bool:
-            return self._expiries(publisher, delegate, [package]) == [expiry]
+            epoch = self.controller(publisher).epoch
+            slot = delegate_slot(publisher, epoch, package, delegate)
+            return decode_expiry(self._word(publisher, slot)) == expiry
 
         args = (publisher, package, delegate, expiry)
         return self._do(publisher, stands, "setDelegate", args, f"delegate {self.chain_id} {args}")
 
-    def remove_delegate(self, publisher: str, delegate: str, packages: Sequence[str]) -> Acted:
-        """Take away an account's rights for these packages (the empty name: the one for all), in one
-        transaction.
+    def remove_delegate(self, publisher: str, delegate: str, package: str | None = None) -> Acted:
+        """Take away an account's right for one package, or in one transaction all that :meth:`rights` finds.
+        Raises UsageError when the account controls the publisher, and so needs no right.
         """
+        if self.controller(publisher).address == delegate:
+            raise UsageError(
+                f"{delegate} controls {publisher}, and needs no right to publish for it",
+                next="Hand the publisher over with `integrity controller offer`, if that is what you want.",
+            )
 
-        def stands() -> bool:
-            return not any(self._expiries(publisher, delegate, packages))
+        def standing() -> list[str]:
+            if package is None:
+                return self.rights(publisher, delegate)
+            return self._active(publisher, delegate, [package])
 
-        calls = [("setDelegate", (publisher, package, delegate, 0)) for package in packages]
-        purpose = f"undelegate {self.chain_id} {publisher} {delegate} {sorted(packages)}"
-        if len(calls) == 1:
-            return self._do(publisher, stands, *calls[0], purpose)
-        encoded = [encode_call(function, *args) for function, args in calls]
-        return self._do(publisher, stands, "multicall", (encoded,), purpose)
+        def make() -> tuple[str, tuple[object, ...]]:
+            calls = [(publisher, one, delegate, 0) for one in standing()]
+            if len(calls) == 1:
+                return "setDelegate", calls[0]
+            return "multicall", ([encode_call("setDelegate", *args) for args in calls],)
 
-    def rights(self, publisher: str, delegate: str, packages: Sequence[str] = ()) -> list[str]:
-        """For which packages an account may publish at the newest block, as far as the registry's events
-        tell of it, and of these ``packages``. The empty name is the right for all.
+        which = "*" if package is None else package
+        purpose = f"undelegate {self.chain_id} {publisher} {delegate} {which}"
+        return self._send(publisher, lambda: not standing(), make, purpose)
+
+    def rights(self, publisher: str, delegate: str, package: str | None = None) -> list[str]:
+        """For which packages an account may publish as a delegate at the newest block: all, as far as the
+        registry's events tell; or of one package and the right for any alone, without looking at events. The
+        empty name is the right for any. Raises RpcUnavailable when no node gives events.
         """
-        told = self.session.newest(self.chain_id, publisher).delegates(publisher)
-        asked = sorted({package for who, package in told if who == delegate} | {"", *packages})
-        expiries = self._expiries(publisher, delegate, asked)
-        return [package for package, expiry in zip(asked, expiries, strict=True) if expiry]
+        if package is not None:
+            return self._active(publisher, delegate, ["", package])
+        first = self.session.config.first_block.get(self.chain_id, 0)
+        told = self.session.newest(self.chain_id, publisher).delegates(publisher, first)
+        asked = {"", *(package for who, package in told if who == delegate)}
+        return self._active(publisher, delegate, sorted(asked))
 
-    def _expiries(self, publisher: str, delegate: str, packages: Sequence[str]) -> list[int]:
-        epoch = self.controller(publisher).epoch
-        slots = [delegate_slot(publisher, epoch, package, delegate) for package in packages]
+    def _active(self, publisher: str, delegate: str, packages: Sequence[str]) -> list[str]:
+        """Those of the packages for which the account has a right that has not ended."""
         view = self.session.newest(self.chain_id, publisher)
-        return [decode_expiry(word) for word in view.words(slots)]
+        (word,) = view.words([publisher_slot(publisher)])
+        epoch = decode_controller(word, publisher).epoch
+        words = view.words([delegate_slot(publisher, epoch, one, delegate) for one in packages])
+        expiries = map(decode_expiry, words)
+        now = view.block.timestamp
+        return [one for one, until in zip(packages, expiries, strict=True) if until > now]
 
     def offer_control(self, publisher: str, to: str) -> Acted:
         """Offer a publisher to another account, which has to accept."""
@@ -189,9 +208,10 @@ class Actor:
 
         def stands() -> bool:
             own = self.address
-            if self.controller(publisher).address == own:
+            view = self.session.newest(self.chain_id, publisher)
+            word, offered = view.words([publisher_slot(publisher), pending_slot(publisher)])
+            if decode_controller(word, publisher).address == own:
                 return True
-            offered = self._word(publisher, pending_slot(publisher))
             if offered[12:] != bytes.fromhex(own[2:]):
                 raise TransactionRefused(
                     f"{publisher} was not offered to {own}",
@@ -221,6 +241,15 @@ class Actor:
         args: tuple[object, ...],
         purpose: str,
     ) -> Acted:
+        return self._send(publisher, stands, lambda: (function, args), purpose)
+
+    def _send(
+        self,
+        publisher: str,
+        stands: Callable[[], bool],
+        make: Callable[[], tuple[str, tuple[object, ...]]],
+        purpose: str,
+    ) -> Acted:
         info = self.session.key(self.key)
         journal = Journal(self.session.home.journal)
         registry = self.session.registry(self.chain_id, publisher).address
@@ -235,17 +264,19 @@ class Actor:
             journal.remove(entry)  # it was done, and undone since
             mined = None
         if mined is None:
-            call = registry_call(registry, function, args, purpose)
 
             def make_call() -> Call:
                 if stands():  # another try of this, or another machine's, was mined meanwhile
                     raise _Done
-                return call
+                return registry_call(registry, *make(), purpose)
 
             try:
                 mined = writer.send(signer, make_call)
             except _Done:
-                return Acted(self.chain_id, info.address, already=True)
+                there = True
+                mined = writer.look_up(entry) if entry is not None else None
+                if mined is None:
+                    return Acted(self.chain_id, info.address, already=True)
         if self.wait:
             mined = writer.wait_final(mined, signer, FINAL_SECONDS)
         return Acted(

@@ -22,6 +22,7 @@ from integrity.core.registry import (
     decode_release,
 )
 from integrity.errors import (
+    IntegrityError,
     ManifestMismatch,
     NotEndorsed,
     RecordUnproven,
@@ -41,7 +42,7 @@ from integrity.verifier.checks import (
 )
 from integrity.verifier.policy import Policy
 from integrity.verifier.state import CHECKPOINT, ONE_NODE, Vouched, basis
-from integrity.verifier.verdict import Step, after, at_step
+from integrity.verifier.verdict import Step, at_step
 
 _NO_MANIFEST = bytes(32)
 
@@ -108,8 +109,14 @@ class RecordVerifier:
     @contextmanager
     def at(self, number: int) -> Iterator[None]:
         """Around whatever a step needs: an error out of it is that step's, and says which were passed."""
-        with after(self._steps), at_step(number):
-            yield
+        try:
+            with at_step(number):
+                yield
+        except IntegrityError as error:
+            if error.passed is None:
+                last = error.step or number
+                error.passed = tuple(step for step in self._steps if step.number < last)
+            raise
 
     @contextmanager
     def _step(self, number: int) -> Iterator[None]:
@@ -225,8 +232,8 @@ class RecordVerifier:
             what = "nothing was seen of the package before"
             if of_receipt:
                 what = "a receipt is of its own block, and what was seen later does not count against it"
-            elif mark is not None and record.vouched.how == CHECKPOINT:
-                what = "what was seen later does not count against a checkpoint"
+            elif record.vouched.how == CHECKPOINT:
+                what = "what was seen does not count against a checkpoint"
             elif mark is not None:
                 check_seen(self._link, record.head, record.block, record.vouched, mark)
                 what = f"the package is no less than it was at block {mark.block}"

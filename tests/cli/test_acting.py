@@ -10,7 +10,7 @@ import pytest
 from integrity.testing.people import equip
 from tests.chain.anvils import Anvil
 from tests.chain.conftest import MakeRpc
-from tests.chain.lying_rpc import Call, of_method
+from tests.chain.lying_rpc import Call, Forward, of_method
 
 from .running import User
 from .schema import check, documented
@@ -99,10 +99,11 @@ def test_a_limit_for_fees_is_kept_by_every_command_that_pays(publisher: User, li
 
 
 def test_all_rights_of_a_delegate_are_taken_away_unless_one_is_named(
-    user: User, anvil: Anvil
+    user: User, anvil: Anvil, lying_rpc: MakeRpc
 ) -> None:
     """Whoever reacts to a key that leaked must not be told that it has no right while it has one."""
     own = equip(user.own_home, anvil.url)
+    remove = ("delegate", "remove", STRANGER, "--no-wait")
 
     def rights(*packages: str) -> None:
         for package in packages:
@@ -114,22 +115,62 @@ def test_all_rights_of_a_delegate_are_taken_away_unless_one_is_named(
         return [one["package"] for one in found]
 
     rights("tool", "data")
-    done = user.ok("delegate", "remove", STRANGER, "--no-wait", "--json").json()
+    done = user.ok(*remove, "--json").json()
     check(done, FIELDS["integrity delegate remove"])
     assert (done["removed"], done["left"], done["already"]) == (["data", "tool"], [], False)
     assert left() == []
-    again = user.ok("delegate", "remove", STRANGER, "--no-wait")
-    assert f"{STRANGER} may not publish for {own}" in again.text
-    assert "it stood so already" in again.text
+    again = user.ok(*remove)
+    assert "had no such right" in again.text
+    assert "a node can leave some out" in again.errors
     rights("", "tool")
-    told = user.ok("delegate", "remove", STRANGER, "--no-wait", "--package", "tool")
-    assert "may publish tool still" in told.errors
-    assert left() == [None]
-    told = user.ok("delegate", "remove", STRANGER, "--no-wait", "--package", "tool")
-    assert "may publish tool still" in told.errors
-    assert left() == [None]
-    user.ok("delegate", "remove", STRANGER, "--no-wait")
+    for _ in range(2):
+        told = user.ok(*remove, "--package", "tool")
+        assert "may publish tool still" in told.errors
+        assert left() == [None]
+    user.ok(*remove)
     assert left() == []
+
+    rpc = lying_rpc(anvil.url)
+    rpc.act = of_method("eth_getLogs", lambda *_: [])
+    rights("tool")
+    assert "had no such right" in user.ok(*remove, "--rpc", rpc.url).text
+    two = user.ok(*remove, "--rpc", rpc.url, "--rpc", anvil.url, "--json").json()
+    assert two["removed"] == ["tool"], "one node leaves it out, and another does not"
+    rights("tool")
+
+    def no_logs(call: Call, forward: Forward) -> dict[str, Any]:
+        if call["method"] != "eth_getLogs":
+            return forward()
+        error = {"code": -32601, "message": "the method does not exist"}
+        return {"jsonrpc": "2.0", "id": call["id"], "error": error}
+
+    rpc.act = no_logs
+    user.run(*remove, "--rpc", rpc.url, "--json").error("RpcError", 3)
+    named = user.ok(*remove, "--rpc", rpc.url, "--package", "tool", "--json").json()
+    assert named["removed"] == ["tool"]
+
+
+def test_an_expired_right_is_none_and_a_controller_needs_none(user: User, anvil: Anvil) -> None:
+    own = equip(user.own_home, anvil.url)
+    anvil.as_sender(own, "setDelegate", own, "", STRANGER, 4_000_000_000)
+    anvil.call("evm_setNextBlockTimestamp", 4_000_000_000)
+    anvil.mine(3)
+    done = user.ok("delegate", "remove", STRANGER, "--package", "tool", "--json")
+    assert (done.json()["already"], done.json()["left"], done.errors) == (True, [], "")
+    told = user.run("delegate", "remove", own, "--json").error("UsageError", 2)
+    assert f"{own} controls {own}" in told["message"]
+
+
+def test_a_removal_that_was_not_waited_for_is_gone_on_with(user: User, anvil: Anvil) -> None:
+    own = equip(user.own_home, anvil.url)
+    for package in ("tool", "data"):
+        anvil.as_sender(own, "setDelegate", own, package, STRANGER, 4_000_000_000)
+    first = user.ok("delegate", "remove", STRANGER, "--no-wait", "--json").json()
+    anvil.mine(3)
+    again = user.ok("delegate", "remove", STRANGER, "--json").json()
+    assert again["transaction"] == first["transaction"]
+    assert (again["already"], again["final"]) == (True, True)
+    assert not list(user.home.glob("journal/*.json"))
 
 
 def test_delegates_are_listed_with_what_they_may_publish_and_until_when(

@@ -248,7 +248,9 @@ def test_a_link_without_a_version_says_which_release_is_beside_the_data(
         (reader.run(*verify, INTEGRITY_HOME=elsewhere), 3),
     ):
         assert told.code == code
-        assert "means the latest release; what is beside the data is 1.0.0" in told.errors
+        assert (
+            "means the latest release; the manifest beside the data calls it 1.0.0" in told.errors
+        )
         assert f"name {link}@1.0.0" in told.errors
 
 

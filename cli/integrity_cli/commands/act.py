@@ -229,19 +229,26 @@ def remove(
     acting = _Acting(session(rpc=rpc, chain=chain, max_fee=max_fee), key, wait, as_json)
     actor = acting.here()
     who, address = parse_address(publisher or actor.address), parse_address(delegate)
-    asked = [] if package is None else [check_package(package)]
-    had = actor.rights(who, address, asked)
-    removed = [one for one in had if one in asked] if asked else had
-    done = actor.remove_delegate(who, address, removed or asked or [""])
-    left = [one for one in had if one not in removed]
-    if "" in left:
+    if package is not None:
+        check_package(package)
+    had = actor.rights(who, address, package)
+    done = actor.remove_delegate(who, address, package)
+    left = had if done.already else actor.rights(who, address, package)
+    removed = [one for one in had if one not in left]
+    told = f"{address} had no such right of {who}"
+    if removed:
+        told = f"{address} has no right for {_packages(removed)} of {who} any more"
+    if package is None:
         output.note(
-            f"warning: {address} has the right for any package of {who}, so it may publish {package} still; "
-            "without --package all its rights are taken away"
+            "note: rights for single packages are found by the registry's events, and a node can leave some "
+            "out; those that you know of can be named with --package"
         )
-    told = f"{address} may not publish for {who}"
-    if asked or removed:
-        told = f"{address} has no right for {_packages(removed or asked)} of {who} any more"
+    if left:
+        output.note(
+            f"warning: {address} may publish {package or 'for ' + who} still: it has the right for "
+            f"{_packages(left)}"
+            + ("; without --package all its rights are taken away" if package else "")
+        )
     acting.tell(done, told, {"removed": removed, "left": left})
 
 

@@ -158,10 +158,10 @@ def _tell(result: Verification, path: Path, *, why: bool) -> None:
         output.say(f"  extra, not part of the release: {extra}")
     if len(result.extra) > _SHOWN:
         output.say(f"  and {len(result.extra) - _SHOWN} extra files more (--json has them all)")
+    if result.verdict == "failed":
+        output.note(f"  -> {_advice(result)}")
     if result.hint:
         output.note(f"  -> {result.hint}")
-    elif result.verdict == "failed":
-        output.note(f"  -> {_advice(result)}")
 
 
 def _advice(result: Verification) -> str:
