@@ -60,7 +60,11 @@ class Seen:
         self._note_block(record, str(len(vouched.nodes)) if vouched.how == QUORUM else vouched.how)
         names = (record.chain_id, record.registry, record.publisher, record.package)
         head = record.head
-        now, before = Mark(head.count, head.updated_at, record.block.number), self.mark(*names)
+        now = Mark(head.count, head.updated_at, record.block.number)
+        try:
+            before = self.mark(*names)
+        except StoreError:  # whoever reads it next is told
+            return
         if before is not None and now.block <= before.block:
             return
         with contextlib.suppress(DiskError):

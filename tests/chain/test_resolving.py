@@ -23,6 +23,7 @@ from integrity.errors import (
     ManifestMismatch,
     NoRpc,
     PublisherMismatch,
+    RecordUnproven,
     RegistryMismatch,
     ReleaseNotFound,
     Revoked,
@@ -118,14 +119,30 @@ def test_a_record_is_read_at_the_block_that_the_policy_says(
 
 @both
 def test_a_package_without_a_latest_release_says_so(
-    node: Node, folder: Path, tmp_path: Path
+    node: Node, folder: Path, tmp_path: Path, lying_rpc: MakeRpc
 ) -> None:
     session = node.publisher(tmp_path / "home")
     link = publish(session, folder, "tool", "1.0.0", wait=False, make_latest=False).link
     node.settle()
     assert not resolve(session, link).is_latest
+    any_version = replace(link, version=None)
     with pytest.raises(ReleaseNotFound, match="none of the 1 releases of tool was made its latest"):
-        resolve(session, replace(link, version=None))
+        resolve(session, any_version)
+    rpc = lying_rpc(node.url)
+    refused = {"code": -32000, "message": "no proofs here"}
+
+    def unable(call: Call, forward: Forward) -> dict[str, Any]:
+        if call["method"] == "eth_getProof":
+            return {"id": call["id"], "error": refused}
+        return forward()
+
+    rpc.act = unable
+    session.home.trust_file.write_text('[policy]\nproofs = "optional"\n')
+    with pytest.raises(RecordUnproven, match="none of the 1 releases"):
+        resolve(replace(session, rpc=(rpc.url,)), any_version)
+    publish(session, folder, "tool", "1.1.0", wait=False)
+    with pytest.raises(Unfinalized, match="has a latest release"):
+        resolve(session, any_version)
 
 
 # --- the chain ---------------------------------------------------------------------------------

@@ -254,6 +254,26 @@ def test_a_link_without_a_version_says_which_release_is_beside_the_data(
         assert f"name {link}@1.0.0" in told.errors
 
 
+def test_the_manifest_of_somebody_else_beside_the_data_gives_no_advice(
+    publisher: User, reader: User
+) -> None:
+    for folder, package in (("mine", "one"), ("theirs", "other")):
+        (publisher.place / folder).mkdir()
+        (publisher.place / folder / "file").write_text(folder)
+        done = publisher.ok(
+            "publish", folder, "--package", package, "--version", f"1-{package}", "--json"
+        )
+    link = done.json()["link"].replace("/other@1-other", "/one")
+    (publisher.place / "mine" / "file").write_text("changed")
+    (publisher.place / "theirs.integrity").rename(publisher.place / "mine.integrity")
+    told = reader.run(
+        "verify", publisher.place / "mine", link, "--publisher", done.json()["publisher"]
+    )
+    assert told.code == 4
+    assert "Do not use this data" in told.errors
+    assert "1-other" not in told.errors
+
+
 def test_what_answers_and_is_no_node_is_not_called_a_chain_that_does_not_run(
     release: Release, reader: User
 ) -> None:
