@@ -22,6 +22,9 @@ _LOCK_SECONDS = 30
 
 _MEND = "Mend the file, or move it away to start anew."
 
+_TOO_DEEP = "is nested too deep"
+_DEPTH_LIMIT = 64
+
 Keys = tuple[str, ...]
 """Where something stands in a document: the keys from its root."""
 
@@ -237,12 +240,30 @@ def load_toml(path: Path, mend: str = _MEND) -> dict[str, Any]:
 
 
 def _parse(path: Path, text: str, mend: str) -> dict[str, Any]:
+    too_large = "has a number of more than 64 bits, which TOML does not know"
     try:
-        return tomllib.loads(text)
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise broken(path, f"is not TOML: {error}", mend) from error
+    except ValueError:  # Python reads no number of some thousand digits
+        raise broken(path, too_large, mend) from None
     except RecursionError:
-        raise broken(path, "is nested too deep", mend) from None
+        raise broken(path, _TOO_DEEP, mend) from None
+    # Dotted keys nest without any limit, and 0xfff… has none either: whoever shows such a value would fail.
+    level: list[object] = [document]
+    for _ in range(_DEPTH_LIMIT):
+        inner: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                inner += value.values()
+            elif isinstance(value, list):
+                inner += value
+            elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+                raise broken(path, too_large, mend)
+        level = inner
+    if level:
+        raise broken(path, _TOO_DEEP, mend)
+    return document
 
 
 def broken(path: Path, what: str, mend: str = _MEND) -> UsageError:
