@@ -11,15 +11,7 @@ from typing import Any
 
 from integrity.chain.profiles import chain_called, chain_of, parse_chain_id
 from integrity.core.names import parse_address
-from integrity.disk.settings import (
-    broken,
-    changing,
-    load_toml,
-    put,
-    read_text,
-    subtable,
-    write_settings,
-)
+from integrity.disk.settings import broken, change_settings, changing, load_toml, read_text
 from integrity.errors import AddressMalformed, NoRpc, UsageError
 from integrity.home import Home
 
@@ -90,10 +82,13 @@ class Config:
     @classmethod
     def load(cls, home: Home) -> Config:
         """Read it; an absent file says nothing. Raises UsageError that names what is wrong."""
-        value = load_toml(home.config_file)
+        return cls.parse(home.config_file, load_toml(home.config_file))
+
+    @classmethod
+    def parse(cls, where: Path, value: Mapping[str, Any]) -> Config:
+        """Of the TOML of a file. Raises UsageError that names what is wrong."""
         chains = value.get("chains", {})
         chain, key = value.get("default_chain"), value.get("default_key")
-        where = home.config_file
         quota = value.get("store_quota")
         share = value.get("share", False)
         unknown = set(value) - _SETTINGS
@@ -151,21 +146,20 @@ class Config:
 
 
 def set_config(home: Home, changes: Mapping[str, Any]) -> None:
-    """Set top-level settings and, under ``chains``, those of single chains; keeps the rest as it is."""
-    import tomlkit  # only those who write need it
-
-    with changing(home.config_file):
-        Config.load(home)  # a broken file is not written over
-        document = tomlkit.parse(read_text(home.config_file))
-        for key, value in changes.items():
-            if key != "chains":
-                document[key] = value
-                continue
-            chains = subtable(document, "chains", is_super_table=True)
-            for chain_id, settings in value.items():
-                called = (name for name in chains if _known_chain(name) == chain_id)
-                put(chains, next(called, str(chain_id)), settings)
-        write_settings(home.config_file, tomlkit.dumps(document))
+    """Set top-level settings and, under ``chains``, those of single chains; keeps the rest as it is. Raises
+    UsageError, and changes nothing, for what could not be read again.
+    """
+    path = home.config_file
+    with changing(path):
+        old = load_toml(path)
+        Config.parse(path, old)  # a broken file is not written over
+        tables: dict[tuple[str, ...], Mapping[str, Any]] = {
+            (): {name: value for name, value in changes.items() if name != "chains"}
+        }
+        for chain_id, settings in changes.get("chains", {}).items():
+            called = (name for name in old.get("chains", {}) if _known_chain(name) == chain_id)
+            tables["chains", next(called, str(chain_id))] = settings
+        change_settings(path, lambda new: Config.parse(path, new), tables)
 
 
 def _pinning(path: Path, name: str, settings: object) -> PinningSettings:

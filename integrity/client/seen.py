@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from integrity.verifier.record import Record
 from integrity.verifier.state import CHECKPOINT, QUORUM
 
 _ANY = 1 << 30
+_VOTES = re.compile(r"[0-9]{1,9}")
 
 
 class Seen:
@@ -75,10 +77,10 @@ class Seen:
         nodes.
         """
         try:
-            who = self._block(chain_id, block_hash).read_text("utf-8")
-        except (OSError, UnicodeDecodeError):
+            votes = _votes(self._block(chain_id, block_hash).read_text("utf-8"))
+        except (OSError, ValueError):
             return False
-        return who == CHECKPOINT or (who.isdecimal() and int(who) >= quorum)
+        return votes is None or votes >= quorum
 
     def files(self) -> list[Path]:
         """Every file that says something. Raises DiskError."""
@@ -103,8 +105,9 @@ class Seen:
         try:
             text = path.read_text("utf-8")
             if path.parent == self._blocks:
-                return text == CHECKPOINT or text.isdecimal()
-            _mark(text)
+                _votes(text)
+            else:
+                _mark(text)
         except (OSError, ValueError):
             return False
         return True
@@ -114,14 +117,22 @@ class Seen:
         return self._folder / "blocks"
 
     def _note_block(self, record: Record, who: str) -> None:
-        nodes = int(who) if who.isdecimal() else 0
-        if self.has_block(record.chain_id, record.block.hash, nodes or _ANY):
+        if self.has_block(record.chain_id, record.block.hash, _votes(who) or _ANY):
             return
         with contextlib.suppress(DiskError):
             write_whole(self._block(record.chain_id, record.block.hash), who.encode(), private=True)
 
     def _block(self, chain_id: int, block_hash: bytes) -> Path:
         return self._blocks / f"{chain_id}-{block_hash.hex()}"
+
+
+def _votes(text: str) -> int | None:
+    """How many nodes vouched for a block; None when a checkpoint did. Raises ValueError."""
+    if text == CHECKPOINT:
+        return None
+    if not _VOTES.fullmatch(text):
+        raise ValueError("it is no number of nodes")
+    return int(text)
 
 
 def _mark(text: str) -> Mark:

@@ -16,6 +16,9 @@ from integrity.core.registry import ENDORSEMENT_KINDS
 from integrity.errors import UsageError
 from integrity.verifier.policy import ENDORSERS_LIMIT, FINALIZED, LATEST, SAFE, Policy
 
+_TIME_LIMIT = 253_402_300_800
+"""The first Unix second after the year 9999, beyond which no date can be shown."""
+
 
 def refine(policy: Policy, table: object, what: str) -> Policy:
     """The policy with what a table says. Raises UsageError that names ``what`` is wrong."""
@@ -44,17 +47,20 @@ def _shown(value: object) -> str:
 
 def parse_since(value: object, what: str) -> int:
     """A time as TOML writes it, or Unix seconds. Raises UsageError."""
-    if type(value) is int and value >= 0:
-        return value
-    if isinstance(value, dt.datetime) and value.tzinfo is not None:
-        return int(value.timestamp())
+    since = None
+    if type(value) is int:
+        since = value
+    elif isinstance(value, dt.datetime) and value.tzinfo is not None:
+        since = int(value.timestamp())
+    if since is not None and 0 <= since < _TIME_LIMIT:
+        return since
     raise UsageError(
         f"{what}: compromised_since is no time with a zone", next="As 2026-11-01T00:00:00Z."
     )
 
 
 def _finality(value: object) -> Mapping[str, Any] | None:
-    if value in {FINALIZED, SAFE, LATEST}:
+    if isinstance(value, str) and value in {FINALIZED, SAFE, LATEST}:
         return {"finality": value, "confirmations": None}
     return None
 
@@ -73,7 +79,9 @@ def _max_age(value: object) -> Mapping[str, Any] | None:
 
 
 def _proofs(value: object) -> Mapping[str, Any] | None:
-    return {"unproven": value == "optional"} if value in {"required", "optional"} else None
+    if isinstance(value, str) and value in {"required", "optional"}:
+        return {"unproven": value == "optional"}
+    return None
 
 
 def _endorsements(value: object) -> Mapping[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -90,38 +91,26 @@ class Trust:
         return min((time for time in times if time is not None), default=None)
 
     def registry(self, chain_id: int, publisher: str, usual: Registry) -> Registry:
-        """Where a publisher's releases are recorded: the ``usual`` registry, unless an entry pins another.
-        Raises UsageError when two entries pin different ones.
-        """
-        pinned = {
-            Registry(entry.registry, entry.registry_code or usual.code_hash)
-            for entry in self.entries_of(chain_id, publisher)
-            if entry.registry is not None
-        }
-        if len(pinned) > 1:
-            raise UsageError(f"{self._path}: two registries are pinned for {publisher}")
-        return pinned.pop() if pinned else usual
+        """Where a publisher's releases are recorded: the ``usual`` registry, unless an entry pins another."""
+        for entry in self.entries_of(chain_id, publisher):  # all that pin one pin the same
+            if entry.registry is not None:
+                return Registry(entry.registry, entry.registry_code or usual.code_hash)
+        return usual
 
     def policy(self, chain_id: int, publisher: str | None = None, package: str = "") -> Policy:
         """What has to be shown for records of a package; without a publisher, for a chain's state as
-        such. Raises UsageError when nobody could show that.
+        such. Raises UsageError when it names an account of another chain.
         """
         known = profile_of(chain_id)
-        policy = Policy(max_age=known.max_age if known else None)
-        policy = refine(policy, self._document.get("policy", {}), f"{self._path}: [policy]")
         aliases = self._aliases.get((chain_id, publisher), ()) if publisher else ()
-        theirs = {f"{self._path}: [publishers.{alias}": self._tables[alias] for alias in aliases}
-        for what, table in theirs.items():
-            policy = refine(policy, table.get("policy", {}), f"{what}.policy]")
-        # A package's is closer than whatever is said of its publisher.
-        for what, table in theirs.items():
-            settings = table.get("packages", {}).get(package, {})
-            policy = refine(policy, settings, f"{what}.packages.{package}]")
+        policy = self._merged([self._tables[alias] for alias in aliases], package)
+        if policy.max_age is None and known is not None:
+            policy = replace(policy, max_age=known.max_age)
         return self._with_addresses(policy, chain_id)
 
     def quorum(self, chain_id: int) -> int:
-        """The most nodes that any policy asks for on a chain. Raises UsageError when one of them asks for
-        what nobody could show.
+        """The most nodes that any policy asks for on a chain. Raises UsageError when one of them names an
+        account of another chain.
         """
         asked = [self.policy(chain_id)]
         for (chain, publisher), aliases in self._aliases.items():
@@ -132,21 +121,23 @@ class Trust:
                 asked += [self.policy(chain, publisher, name) for name in ("", *sorted(names))]
         return max(policy.quorum for policy in asked)
 
+    def _merged(self, tables: Sequence[Mapping[str, Any]], package: str) -> Policy:
+        """What everybody's table says, and then a publisher's; a package's is the closest."""
+        closer = [self._document.get("policy", {})]
+        closer += [table.get("policy", {}) for table in tables]
+        closer += [table.get("packages", {}).get(package, {}) for table in tables]
+        return reduce(lambda policy, table: refine(policy, table, str(self._path)), closer, _ANY)
+
     def _with_addresses(self, policy: Policy, chain_id: int) -> Policy:
         """The policy with the addresses of the accounts that it names by their aliases."""
         endorsers = self._addresses(policy.endorsers, chain_id)
-        if policy.endorsements > len(endorsers):
-            raise UsageError(
-                f"{self._path}: a policy asks for {policy.endorsements} endorsements, and names "
-                f"{len(endorsers)} endorsers"
-            )
         delegates = policy.delegates
         if delegates is not None:
             delegates = self._addresses(delegates, chain_id)
         return replace(policy, endorsers=endorsers, delegates=delegates)
 
-    def _addresses(self, names: Sequence[str], chain_id: int) -> tuple[str, ...]:
-        """Each address once; an alias counts for the account that it means on this chain."""
+    def _addresses(self, names: Sequence[str], chain_id: int | None) -> tuple[str, ...]:
+        """Each address once; an alias counts for the account that it means, on this chain if there is one."""
         what = f"a policy for chain {chain_id}"
         return tuple(dict.fromkeys(self._account(name, chain_id, what) for name in names))
 
@@ -185,26 +176,61 @@ class Trust:
                     raise UsageError(
                         f"{self._path}: {what}.packages] is of {error.message}", next=error.next
                     ) from error
-        for (_, publisher), aliases in self._aliases.items():
-            self._check_alike(publisher, [self._tables[alias] for alias in aliases])
+        self._check_together()
 
-    def _check_alike(self, publisher: str, tables: Sequence[Mapping[str, Any]]) -> None:
-        """Of several entries for one publisher none may take back what another one asks for."""
-        said: dict[tuple[str, str], object] = {}
+    def _check_together(self) -> None:
+        """What the tables say together: for everybody, for each publisher and each of their packages."""
+        self._check_endorsers(self._merged((), ""), "[policy]")
+        for (_, publisher), aliases in self._aliases.items():
+            tables = [self._tables[alias] for alias in aliases]
+            packages = {name for table in tables for name in table.get("packages", {})}
+            if len(tables) > 1:
+                self._check_registries(publisher, aliases)
+                for name in ("", *sorted(packages)):
+                    self._check_alike(publisher, tables, name)
+            if packages or any("policy" in table for table in tables):  # else it is everybody's
+                for name in ("", *sorted(packages)):
+                    what = f" of package {name!r}" if name else ""
+                    self._check_endorsers(self._merged(tables, name), f"that for {publisher}{what}")
+
+    def _check_registries(self, publisher: str, aliases: Sequence[str]) -> None:
+        entries = [self._entries[alias] for alias in aliases]
+        pinned = {(one.registry, one.registry_code) for one in entries if one.registry is not None}
+        if len(pinned) > 1:
+            raise UsageError(
+                f"{self._path}: two registries are pinned for {publisher}",
+                next="Say it in one of its entries only, or the same in both.",
+            )
+
+    def _check_alike(
+        self, publisher: str, tables: Sequence[Mapping[str, Any]], package: str
+    ) -> None:
+        """Of several entries for one publisher none may take back what another one asks for: each says of
+        a package what its ``packages`` say of it, or else its ``policy``.
+        """
+        said: dict[str, object] = {}
         for table in tables:
-            places = {"policy": table.get("policy", {})} | {
-                f"packages.{name}": settings for name, settings in table.get("packages", {}).items()
-            }
-            for place, settings in places.items():
+            own: dict[str, object] = {}
+            for settings in (table.get("policy", {}), table.get("packages", {}).get(package, {})):
                 for name, value in settings.items():
                     # Which block is read at is one thing, however it is said.
-                    what = "finality" if name == "confirmations" else name
-                    if said.setdefault((place, what), (name, value)) != (name, value):
-                        raise UsageError(
-                            f"{self._path}: two entries of {publisher} say different things of {name} in "
-                            f"their {place}",
-                            next="Say it in one of them only, or the same in both.",
-                        )
+                    own["finality" if name == "confirmations" else name] = (name, value)
+            for name, value in own.items():
+                if said.setdefault(name, value) != value:
+                    where = f"for its package {package!r}" if package else "in their policy"
+                    raise UsageError(
+                        f"{self._path}: two entries of {publisher} say different things of {name} {where}",
+                        next="Say it in one of them only, or the same in both.",
+                    )
+
+    def _check_endorsers(self, policy: Policy, what: str) -> None:
+        endorsers = self._addresses(policy.endorsers, None)
+        if policy.endorsements > len(endorsers):
+            raise UsageError(
+                f"{self._path}: a policy, {what}, asks for {policy.endorsements} endorsements, and names "
+                f"{len(endorsers)} endorsers",
+                next="Name as many in endorsers, or ask for fewer.",
+            )
 
     def _check_policy(self, table: object, what: str, chain_id: int | None = None) -> None:
         policy = refine(_ANY, table, f"{self._path}: {what}")

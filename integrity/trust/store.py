@@ -6,11 +6,11 @@ A record proves who says something, never that they should be believed; that is 
 from __future__ import annotations
 
 import time
-import tomllib
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from integrity.disk.settings import changing, load_toml, put, read_text, subtable, write_settings
+from integrity.disk.settings import change_settings, changing, load_toml
 from integrity.errors import UsageError
 from integrity.home import Home
 from integrity.trust.reading import ALIAS_RULE, IS_ALIAS, Trust, TrustedPublisher
@@ -35,15 +35,18 @@ class TrustStore:
         if time.time() - changed < _SETTLED_SECONDS:
             return _parse(self._path)
         return _parsed(
-            self._path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+            self._path,
+            found.st_dev,
+            found.st_ino,
+            found.st_size,
+            found.st_mtime_ns,
+            found.st_ctime_ns,
         )
 
     def add(self, *entries: TrustedPublisher) -> None:
         """Add entries, all of them or none; an alias that means somebody else already is refused
         (UsageError).
         """
-        import tomlkit  # only those who write need it
-
         for entry in entries:
             if not IS_ALIAS.fullmatch(entry.alias):
                 raise UsageError(f"not an alias: {entry.alias[:80]!r}", next=ALIAS_RULE)
@@ -51,13 +54,14 @@ class TrustStore:
             new = [entry for entry in entries if not self._is_known(entry)]
             if not new:
                 return
-            document = tomlkit.parse(read_text(self._path))
-            publishers = subtable(document, "publishers", is_super_table=True)
-            for entry in new:
-                put(
-                    publishers, entry.alias, {"chain": entry.chain_id, "publisher": entry.publisher}
-                )
-            write_settings(self._path, tomlkit.dumps(document))
+            tables: dict[tuple[str, ...], dict[str, Any]] = {
+                ("publishers", entry.alias): {
+                    "chain": entry.chain_id,
+                    "publisher": entry.publisher,
+                }
+                for entry in new
+            }
+            change_settings(self._path, lambda meant: Trust(self._path, meant), tables)
 
     def _is_known(self, entry: TrustedPublisher) -> bool:
         """Raises UsageError when its alias means somebody else."""
@@ -73,22 +77,20 @@ class TrustStore:
 
     def remove(self, alias: str) -> TrustedPublisher:
         """Take an entry out and return it; raises UsageError when there is none, or a policy names it."""
-        import tomlkit  # only those who write need it
-
         self.read().find(alias)  # a home that has nothing gets no file for that
-        with changing(self._path):
-            entry = self.read().find(alias)
-            document = tomlkit.parse(read_text(self._path))
-            del document["publishers"][alias]
-            text = tomlkit.dumps(document)
+
+        def check(meant: dict[str, Any]) -> None:
             try:
-                Trust(self._path, tomllib.loads(text))
+                Trust(self._path, meant)
             except UsageError as error:
                 raise UsageError(
                     f"{alias!r} is named by a policy of {self._path}, which could not be kept without it",
                     next="Take it out of the policy first.",
                 ) from error
-            write_settings(self._path, text)
+
+        with changing(self._path):
+            entry = self.read().find(alias)
+            change_settings(self._path, check, gone=("publishers", alias))
         return entry
 
 

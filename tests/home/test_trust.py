@@ -211,12 +211,13 @@ def test_threat_42_an_address_with_a_wrong_checksum_is_refused_in_links_too(home
     assert Session(home).link(f"integrity:1:{ALICE.lower()}/tool").publisher == ALICE
 
 
-def test_a_packages_policy_is_closer_than_any_aliases(home: Home, trust: TrustStore) -> None:
-    home.trust_file.parent.mkdir(parents=True, exist_ok=True)
+def test_a_packages_policy_is_closer_than_its_publishers(home: Home, trust: TrustStore) -> None:
     who = f'chain = 1\npublisher = "{ALICE}"\n'
-    home.trust_file.write_text(
-        f"[publishers.acme]\n{who}[publishers.acme.packages.tool]\nquorum = 3\ndelegates = []\n"
-        f'[publishers.bcme]\n{who}[publishers.bcme.policy]\nquorum = 1\ndelegates = ["{ALICE}"]\n'
+    own = f'[publishers.acme.policy]\nquorum = 1\ndelegates = ["{ALICE}"]\n'
+    write(
+        home,
+        f"[publishers.acme]\n{who}{own}[publishers.acme.packages.tool]\nquorum = 3\ndelegates = []\n"
+        f"[publishers.bcme]\n{who}",
     )
     theirs = trust.read().policy(1, ALICE, "tool")
     assert (theirs.quorum, theirs.delegates) == (3, ())
