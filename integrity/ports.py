@@ -128,6 +128,12 @@ class ChainReader(Protocol):
         """
         ...
 
+    def look(self, block: str | bytes, chain_id: int) -> bytes:
+        """Such a header of this chain, in one round trip where the node allows that. Raises ChainMismatch
+        when another chain is served, and ProofUnavailable as :meth:`header` does.
+        """
+        ...
+
     def hash_at(self, number: int) -> bytes:
         """The hash of the block of this number."""
         ...

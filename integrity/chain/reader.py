@@ -13,6 +13,7 @@ from integrity.core.names import checksum_address, keccak256
 from integrity.core.registry import Block, StateProof, package_key
 from integrity.errors import ProofUnavailable, RpcAnswerInvalid
 from integrity.ports import EventStep, ReleasedEvent
+from integrity.verifier.checks import check_chain
 
 _IS_VALID_SIGNATURE = bytes.fromhex("1626ba7e")
 _NUMBER_LIMIT = (1 << 53) - 1
@@ -42,7 +43,18 @@ class RpcReader:
         )
 
     def header(self, block: str | bytes) -> bytes:
-        found = self._block(block)
+        return self._header(block, self._block(block))
+
+    def look(self, block: str | bytes, chain_id: int) -> bytes:
+        try:
+            served, found = self._rpc.batch([("eth_chainId", ()), _call_of(block)])
+        except (RpcError, RpcAnswerInvalid):  # a node may take no batches, or have no such block
+            check_chain(chain_id, self.chain_id())
+            return self.header(block)
+        check_chain(chain_id, self._quantity(served))
+        return self._header(block, self._checked(block, found))
+
+    def _header(self, block: str | bytes, found: dict[str, Any]) -> bytes:
         asked = block if isinstance(block, str) else "0x" + block.hex()
         raw = header_rlp(found, self._quantity, self._data)
         if raw is None:
@@ -56,11 +68,11 @@ class RpcReader:
         return raw
 
     def _block(self, block: str | bytes) -> dict[str, Any]:
-        if isinstance(block, str):
-            asked, found = block, self._rpc.call("eth_getBlockByNumber", block, False)
-        else:
-            asked = "0x" + block.hex()
-            found = self._rpc.call("eth_getBlockByHash", asked, False)
+        method, params = _call_of(block)
+        return self._checked(block, self._rpc.call(method, *params))
+
+    def _checked(self, block: str | bytes, found: object) -> dict[str, Any]:
+        asked = _call_of(block)[1][0]
         if not isinstance(found, dict):
             raise RpcAnswerInvalid(f"{self.name} has no block {asked!r}")
         for name in ("number", "timestamp"):
@@ -178,3 +190,10 @@ class RpcReader:
 
 def _pin(at: Block) -> dict[str, object]:
     return {"blockHash": "0x" + at.hash.hex()}
+
+
+def _call_of(block: str | bytes) -> tuple[str, tuple[Any, ...]]:
+    """What asks for a block by its tag or number, or by its hash."""
+    if isinstance(block, str):
+        return "eth_getBlockByNumber", (block, False)
+    return "eth_getBlockByHash", ("0x" + block.hex(), False)

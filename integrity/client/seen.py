@@ -14,8 +14,9 @@ import re
 from dataclasses import asdict, fields
 from pathlib import Path
 
+from integrity.core.jsonlines import parse_object
 from integrity.disk.files import write_whole
-from integrity.errors import DiskError, StoreError
+from integrity.errors import DiskError, FormatError, StoreError
 from integrity.verifier.checks import Mark
 from integrity.verifier.record import Record
 from integrity.verifier.state import CHECKPOINT, QUORUM
@@ -138,9 +139,9 @@ def _votes(text: str) -> int | None:
 def _mark(text: str) -> Mark:
     """A mark as it is written. Raises ValueError."""
     try:
-        values = json.loads(text)
+        values = parse_object(text.encode(), "a mark", 1)
         numbers = [values[field.name] for field in fields(Mark)]
-    except (TypeError, KeyError, RecursionError) as error:
+    except (FormatError, KeyError) as error:
         raise ValueError("it is no mark") from error
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise ValueError("it is no mark")

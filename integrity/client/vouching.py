@@ -132,8 +132,8 @@ def _newest(node: ChainReader, policy: Policy) -> str | bytes:
     return policy.finality
 
 
-def _look(node: ChainReader, block: str | bytes) -> Sighting:
-    header = node.header(block)
+def _look(node: ChainReader, chain_id: int, block: str | bytes) -> Sighting:
+    header = node.look(block, chain_id)
     return Sighting(read_header(header).block, header)
 
 
@@ -155,10 +155,21 @@ def _first(
     nodes: Sequence[ChainReader], chain_id: int, do: Callable[[ChainReader], _T]
 ) -> tuple[list[ChainReader], _T]:
     """What the first node answers that serves the chain -> it and those after it, and the answer."""
+
+    def served(node: ChainReader) -> _T:
+        check_chain(chain_id, node.chain_id())
+        return do(node)
+
+    return _first_of(nodes, served)
+
+
+def _first_of(
+    nodes: Sequence[ChainReader], do: Callable[[ChainReader], _T]
+) -> tuple[list[ChainReader], _T]:
+    """The same of what looks itself which chain is served."""
     failed: list[IntegrityError] = []
     for at, node in enumerate(nodes):
         try:
-            check_chain(chain_id, node.chain_id())
             return list(nodes[at:]), do(node)
         except (RpcUnavailable, ProofInvalid) as error:
             failed.append(error)
@@ -175,7 +186,7 @@ def _first_look(
     of the first that tells of it.
     """
     try:
-        return _first(nodes, chain_id, lambda node: _look(node, block(node)))
+        return _first_of(nodes, lambda node: _look(node, chain_id, block(node)))
     except RpcUnavailable:
         if not policy.unproven:
             raise

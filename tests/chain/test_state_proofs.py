@@ -16,7 +16,9 @@ from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.core.registry import head_slot, manifest_slot, release_slot
 from integrity.errors import (
+    ChainMismatch,
     NoQuorum,
+    NotEndorsed,
     ProofInvalid,
     ProofUnavailable,
     RecordUnproven,
@@ -34,7 +36,7 @@ from integrity.verifier.checks import Mark
 
 from .conftest import MakeRpc, Releases, both
 from .ledger import apart
-from .lying_rpc import Call, Forward, LyingRpc, of_method
+from .lying_rpc import Call, Forward, LyingRpc, Reply, of_method, plain
 from .nodes import Node
 
 pytestmark = both
@@ -178,8 +180,37 @@ def test_a_record_costs_four_round_trips(
     releases: Releases, reader: Session, lying_rpc: MakeRpc
 ) -> None:
     rpc = lying_rpc()
-    resolve(replace(reader, rpc=(rpc.url,)), releases.first.link)
+    session = replace(reader, rpc=(rpc.url,))
+    resolve(session, releases.first.link)
+    assert len(rpc.posts) <= 3
+    rpc.forget()
+    endorsers = ", ".join(f'"0x{digit * 40}"' for digit in "12")
+    policy(session, f"[policy]\nendorsements = 1\nendorsers = [{endorsers}]\n")
+    with pytest.raises(NotEndorsed):
+        resolve(session, releases.first.link)
     assert len(rpc.posts) <= 4
+
+
+def test_a_node_that_takes_no_batches_is_asked_one_by_one(
+    releases: Releases, reader: Session, lying_rpc: MakeRpc
+) -> None:
+    rpc = lying_rpc()
+
+    def no_batches(answer: object) -> Reply:
+        refused = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}}
+        return plain(refused if isinstance(answer, list) else answer)
+
+    rpc.reply = no_batches
+    session = replace(reader, rpc=(rpc.url,))
+    assert resolve(session, releases.first.link).is_proven
+    rpc.act = of_method("eth_chainId", lambda *_: "0x1")
+    with pytest.raises(ChainMismatch):
+        resolve(session, releases.first.link)
+    with pytest.raises(ChainMismatch):  # which no such block would hide
+        resolve(replace(session, checkpoint=b"\1" * 32), releases.first.link)
+    rpc.reply = plain
+    with pytest.raises(ChainMismatch):
+        resolve(replace(session, checkpoint=b"\1" * 32), releases.first.link)
 
 
 # --- headers -----------------------------------------------------------------------------------
