@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from integrity.chain.artifact import load_artifact
 from integrity.chain.rpc import JsonRpc, RpcError
@@ -50,6 +51,20 @@ _PROXY_DEPLOYMENT = (
 
 class Geth(Node):
     """A geth, whose blocks are made by validators' withdrawals: they pay out of nothing."""
+
+    def call(self, method: str, *params: object) -> Any:
+        if method != "eth_sendRawTransaction":
+            return super().call(method, *params)
+        deadline = time.monotonic() + 60
+        while (
+            True
+        ):  # an account may have got its ether a moment ago, and the pool hears of a block later
+            try:
+                return super().call(method, *params)
+            except RpcError as error:
+                if "insufficient funds" not in error.said or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
 
     def mine(self, blocks: int = 1) -> None:
         for _ in range(blocks):
