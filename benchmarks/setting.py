@@ -142,7 +142,8 @@ def digests_of(folder: Path) -> list[bytes]:
     """The SHA-256 of every piece of a published folder's one file, in order."""
     from integrity.core.pieces import split_digests
     from integrity.core.reading import iter_files
-    from integrity.disk.sidecars import read_chunks, sidecar_path
+    from integrity.disk.files import read_chunks
+    from integrity.disk.sidecars import sidecar_path
 
     (entry,) = iter_files(read_chunks(sidecar_path(folder)))
     return list(split_digests(entry.digests))

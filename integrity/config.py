@@ -134,8 +134,7 @@ class Config:
 
         Raises NoRpc, whose ``next`` is the line to add.
         """
-        environment = tuple(os.environ.get("INTEGRITY_RPC", "").split())
-        nodes = given or environment or self.rpc.get(chain_id, ())
+        nodes = named_nodes(given) or self.rpc.get(chain_id, ())
         if not nodes:
             raise NoRpc(
                 f"no RPC is known for the chain {chain_id}",
@@ -143,6 +142,11 @@ class Config:
                 f'[chains.{chain_id}] and, below it, rpc = ["https://…"].',
             )
         return nodes
+
+
+def named_nodes(given: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The RPC URLs that come before the configured ones: those given, else those of INTEGRITY_RPC."""
+    return given or tuple(os.environ.get("INTEGRITY_RPC", "").split())
 
 
 def set_config(home: Home, changes: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from integrity.chain.reader import RpcReader
 from integrity.chain.rpc import shown_url
 from integrity.client.session import Session
 from integrity.client.vouching import open_view
+from integrity.config import named_nodes
 from integrity.devchain.anvil import find_anvil
 from integrity.devchain.chain import DevelopmentChain
 from integrity.errors import (
@@ -66,7 +67,10 @@ def examine(session: Session) -> list[Finding]:
         ("anvil", lambda: _anvil(session)),
         ("development chain", lambda: _development(session)),
         *((f"chain {c}", lambda c=c: _chain(session, c)) for c in _chains(session)),
-        *((f"rpc {shown_url(url)}", lambda u=url: _rpc(session, u)) for url in _named(session)),
+        *(
+            (f"rpc {shown_url(url)}", lambda u=url: _rpc(session, u))
+            for url in named_nodes(session.rpc)
+        ),
         *((f"quorum of chain {c}", lambda c=c: _quorum(session, c)) for c in _quorums(session)),
     ]
     findings: list[Finding] = []
@@ -245,11 +249,6 @@ def _anvil(session: Session) -> str:
         return "not found, and only `integrity chain start` needs it"
 
 
-def _named(session: Session) -> tuple[str, ...]:
-    """The nodes that come before those of the settings."""
-    return session.rpc or tuple(os.environ.get("INTEGRITY_RPC", "").split())
-
-
 def _rpc(session: Session, url: str) -> str:
     reader = RpcReader(url)
     return _standing(session, [reader], reader.chain_id())
@@ -258,7 +257,7 @@ def _rpc(session: Session, url: str) -> str:
 def _quorums(session: Session) -> list[int]:
     """The chains of the named nodes on which the policies ask for more than one."""
     found = set()
-    for url in _named(session):
+    for url in named_nodes(session.rpc):
         with suppress(IntegrityError):
             chain_id = RpcReader(url).chain_id()
             if session.trust.quorum(chain_id) > 1:
@@ -275,13 +274,15 @@ def _chains(session: Session) -> list[int]:
         configured = session.config.rpc
     except IntegrityError:
         return []
-    return sorted(chain for chain, nodes in configured.items() if nodes or not _named(session))
+    return sorted(
+        chain for chain, nodes in configured.items() if nodes or not named_nodes(session.rpc)
+    )
 
 
 def _chain(session: Session, chain_id: int) -> str:
     """The nodes of the settings; a quorum of them, unless others are asked in their place."""
     own = replace(session, rpc=session.config.rpc[chain_id])
-    quorum = 1 if _named(session) else session.trust.quorum(chain_id)
+    quorum = 1 if named_nodes(session.rpc) else session.trust.quorum(chain_id)
     if quorum > 1:
         return _standing(session, own.nodes(chain_id), chain_id, quorum)
     reader = own.reader(chain_id)

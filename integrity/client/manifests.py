@@ -22,7 +22,8 @@ from integrity.core.reading import (
     manifest_leaves,
     read_header,
 )
-from integrity.disk.sidecars import read_chunks, sidecar_path
+from integrity.disk.files import read_chunks
+from integrity.disk.sidecars import sidecar_path
 from integrity.disk.spooling import NodeSpool
 from integrity.disk.system import write_at
 from integrity.disk.temporary import TemporaryFolder, TemporaryScratch

@@ -29,10 +29,11 @@ _LINK = re.compile(
     r"(?:@(?P<version>[^?#/@]+))?(?:\?(?P<query>[!-\"$-~]*))?(?:#(?P<pin>.*))?",
     re.DOTALL,
 )
-ALIAS = r"(?!0x[0-9a-f]{40}(?:/|\Z))[a-z0-9][a-z0-9._-]{0,63}"
-"""Pattern of an alias: a package's, but nothing that looks like a publisher."""
+_ALIAS = r"(?!0x[0-9a-f]{40}(?:/|\Z))[a-z0-9][a-z0-9._-]{0,63}"
+IS_ALIAS = re.compile(_ALIAS)
+"""Matches what can be an alias: a package's name, but nothing that looks like a publisher."""
 
-_ALIASED = re.compile(rf"(?P<alias>{ALIAS})/(?P<package>[^@?#/]+)(?:@(?P<version>[^?#/@]+))?")
+_ALIASED = re.compile(rf"(?P<alias>{_ALIAS})/(?P<package>[^@?#/]+)(?:@(?P<version>[^?#/@]+))?")
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 

@@ -17,8 +17,8 @@ from integrity.core.pieces import PIECE_SIZE
 from integrity.core.reading import ManifestDigest, iter_files
 from integrity.core.tree import TreeBuilder
 from integrity.core.unixfs import file_node
+from integrity.disk.files import read_chunks
 from integrity.disk.hashing import Hashed, Hasher, Job, Take
-from integrity.disk.sidecars import read_chunks
 from integrity.disk.spooling import NodeSpool
 from integrity.disk.system import Signature, real_path, signature
 from integrity.disk.temporary import TemporaryFolder, TemporaryScratch

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import select
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import filelock
 
 from integrity.disk.system import open_read, sync_directory
 from integrity.errors import DiskError, LimitExceeded, Locked, PathRefused, UsageError
+
+_CHUNK = 1 << 20
 
 
 def absolute(path: Path) -> Path:
@@ -36,28 +40,41 @@ def named(path: Path) -> Path:
     return whole
 
 
-def read_small(path: str | os.PathLike[str], limit: int) -> bytes:
-    """All that a file has, or a pipe that somebody writes into; one that nobody does is empty. Raises
-    OSError, or LimitExceeded above ``limit`` bytes.
+def read_chunks(path: str | os.PathLike[str], *, pipes: bool = False) -> Iterator[bytes]:
+    """A file's bytes. OSError as from the system, and for whatever is no regular file: nobody may ever write
+    into a pipe. With ``pipes`` one is read, up to its end; one that nobody writes into is empty.
     """
-    data = bytearray()
     fd = open_read(path, follow=True)
     try:
-        while len(data) <= limit:
+        mode = os.fstat(fd).st_mode
+        if (
+            not pipes and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+        ):  # which has its own words
+            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+        while True:
             try:
-                part = os.read(fd, limit + 1 - len(data))
-            except BlockingIOError:  # not yet
+                chunk = os.read(fd, _CHUNK)
+            except BlockingIOError:  # nothing is in the pipe yet
                 select.select([fd], [], [])
                 continue
-            if not part:
-                return bytes(data)
-            data += part
+            if not chunk:
+                return
+            yield chunk
     finally:
         os.close(fd)
-    raise LimitExceeded(
-        f"{os.fspath(path)!r} has more than {limit:,} bytes",
-        next="Look whether it is the file you meant.",
-    )
+
+
+def read_small(path: str | os.PathLike[str], limit: int, *, pipes: bool = False) -> bytes:
+    """All that :func:`read_chunks` gives. Raises OSError, or LimitExceeded above ``limit`` bytes."""
+    data = bytearray()
+    for chunk in read_chunks(path, pipes=pipes):
+        data += chunk
+        if len(data) > limit:
+            raise LimitExceeded(
+                f"{os.fspath(path)} has more than {limit:,} bytes",
+                next="Look whether it is the file you meant.",
+            )
+    return bytes(data)
 
 
 def write_whole(path: Path, data: bytes, *, private: bool = False) -> None:

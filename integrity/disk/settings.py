@@ -11,9 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from integrity.disk.files import locked, write_whole
-from integrity.disk.sidecars import read_chunks
-from integrity.errors import UsageError
+from integrity.disk.files import locked, read_small, write_whole
+from integrity.errors import LimitExceeded, UsageError
 
 SETTINGS_LIMIT = 4 << 20
 """Bytes of a file of settings, or of releases: some ten thousand publishers."""
@@ -74,15 +73,17 @@ def _changed(
         for key in keys:
             table = table.setdefault(key, {})
         table.update(values)
-    if gone:
-        del _at(document, gone[:-1])[gone[-1]]
+    _take_out(document, gone)
     return _without_empty(document, gone)
 
 
-def _at(document: Any, keys: Keys) -> Any:
-    for key in keys:
+def _take_out(document: Any, gone: Keys) -> None:
+    """Delete what stands there, of TOML as a dictionary or as tomlkit has it."""
+    if not gone:
+        return
+    for key in gone[:-1]:
         document = document[key]
-    return document
+    del document[gone[-1]]
 
 
 def _without_empty(document: dict[str, Any], gone: Keys) -> dict[str, Any]:
@@ -114,8 +115,7 @@ def _in_place(text: str, tables: Mapping[Keys, Mapping[str, Any]], gone: Keys) -
         for key in keys[:-1]:
             parent = _subtable(parent, key, is_super_table=True)
         _put(parent, keys[-1], values)
-    if gone:
-        del _at(document, gone[:-1])[gone[-1]]
+    _take_out(document, gone)
     return tomlkit.dumps(document)
 
 
@@ -211,18 +211,12 @@ def read_text(path: Path, limit: int = SETTINGS_LIMIT) -> str:
     """A text file's content, empty when it is not there; raises UsageError, also above ``limit`` bytes and
     for whatever is no regular file.
     """
-    data = bytearray()
     try:
-        for chunk in read_chunks(path):
-            data += chunk
-            if len(data) > limit:
-                raise UsageError(
-                    f"cannot read {path}: it has more than {limit:,} bytes",
-                    next="Look whether it is the file you meant.",
-                )
-        return data.decode("utf-8")
+        return read_small(path, limit).decode("utf-8")
     except FileNotFoundError:
         return ""
+    except LimitExceeded as error:
+        raise UsageError(f"cannot read {error.message}", next=error.next) from None
     except UnicodeDecodeError as error:
         raise UsageError(
             f"cannot read {path}: byte {error.start} is not UTF-8", next="Save it as UTF-8."

@@ -4,19 +4,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from integrity.core.reading import read_header
-from integrity.disk.files import absolute, write_parts
-from integrity.disk.system import open_read
+from integrity.disk.files import absolute, read_chunks, read_small, write_parts
 from integrity.errors import DiskError, FormatError, LimitExceeded, UsageError
 
 SUFFIX = ".integrity"
-_CHUNK = 1 << 20
 
 
 def sidecar_path(folder: Path) -> Path:
@@ -35,34 +31,18 @@ def request_path(folder: Path) -> Path:
     return sidecar_path(folder).with_suffix(".request")
 
 
-def read_chunks(path: Path) -> Iterator[bytes]:
-    """A regular file's bytes; OSError as from the system, and for whatever else stands there: nobody
-    may ever write into a pipe.
-    """
-    with os.fdopen(open_read(path, follow=True), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
-        while chunk := file.read(_CHUNK):
-            yield chunk
-
-
 def read_named(path: Path, limit: int, what: str, *, make: str = "") -> bytes:
     """A file that the user named and that should be ``what``, whole. ``make`` says how one is made.
     Raises UsageError when it cannot be read, LimitExceeded above ``limit`` bytes.
     """
-    data = bytearray()
     try:
-        for chunk in read_chunks(path):
-            data += chunk
-            if len(data) > limit:
-                raise LimitExceeded(
-                    f"{str(path)!r} has more than {limit} bytes: too large for {what}"
-                )
+        return read_small(path, limit)
+    except LimitExceeded as error:
+        raise LimitExceeded(f"{error.message}: too large for {what}", next=error.next) from None
     except OSError as error:
         raise UsageError(
             f"cannot read {what} from {str(path)!r}: {error.strerror or error}", next=make or None
         ) from error
-    return bytes(data)
 
 
 def write_sidecar(folder: Path, chunks: Iterable[bytes], warnings: list[str]) -> Path | None:

@@ -17,8 +17,8 @@ from integrity.core.links import Link
 from integrity.core.manifest import FileEntry, Header
 from integrity.core.reading import iter_files
 from integrity.core.selection import Selection
-from integrity.disk.files import named
-from integrity.disk.sidecars import read_chunks, sidecar_path, write_sidecar
+from integrity.disk.files import named, read_chunks
+from integrity.disk.sidecars import sidecar_path, write_sidecar
 from integrity.disk.staging import (
     Staging,
     check_replaceable,

@@ -102,10 +102,11 @@ class Keystore:
         return found, problems
 
     def list(self) -> list[KeyInfo]:
-        """Every key, sorted by name; raises KeyRefused when a file is broken."""
-        if not self._folder.is_dir():
-            return []
-        return [self._info(path) for path in sorted(self._folder.glob("*.json"))]
+        """Every key, sorted by name; raises KeyRefused or LimitExceeded when a file is broken."""
+        found, problems = self.readable()
+        if problems:
+            raise problems[0]
+        return found
 
     def addresses(self) -> set[str]:
         """The addresses of all keys that can be read; for telling one's own, not for signing."""
@@ -238,19 +239,17 @@ class Keystore:
 
 def _read_text(path: Path) -> str:
     try:
-        return read_small(path, _FILE_LIMIT).decode("utf-8", "replace")
+        return read_small(path, _FILE_LIMIT, pipes=True).decode("utf-8", "replace")
     except OSError as error:
         raise KeyRefused(f"cannot read the key file {path}: {error.strerror or error}") from error
     except LimitExceeded as error:
-        raise LimitExceeded(
-            f"the key file {path} has more than {_FILE_LIMIT} bytes", next=error.next
-        ) from None
+        raise LimitExceeded(f"the key file {error.message}", next=error.next) from None
 
 
 def password_of(path: str) -> str:
     """The password that a file has, or a pipe that somebody writes it into. Raises KeyRefused."""
     try:
-        text = read_small(path, _PASSWORD_LIMIT).decode().rstrip("\r\n")
+        text = read_small(path, _PASSWORD_LIMIT, pipes=True).decode().rstrip("\r\n")
         why = "it is empty"
     except LimitExceeded:
         text, why = "", f"it has more than {_PASSWORD_LIMIT:,} bytes"

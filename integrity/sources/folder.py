@@ -14,8 +14,9 @@ from pathlib import Path
 
 from integrity.core.pieces import PIECE_SIZE, split_digests
 from integrity.core.reading import iter_files
+from integrity.disk.files import read_chunks
 from integrity.disk.safetree import SafeTree
-from integrity.disk.sidecars import read_chunks, sidecar_path
+from integrity.disk.sidecars import sidecar_path
 from integrity.disk.system import read_at
 from integrity.errors import FormatError, IntegrityError, SourceError
 from integrity.ports import MANIFEST, Order, Piece

@@ -12,7 +12,7 @@ import urllib3
 
 from integrity.chain.profiles import is_chain_id, profile_of
 from integrity.core.jsonlines import parse_object
-from integrity.core.links import ALIAS
+from integrity.core.links import IS_ALIAS
 from integrity.core.names import parse_address
 from integrity.errors import FormatError, LimitExceeded, SourcesUnavailable, UsageError
 from integrity.net.answers import ask, reason_of
@@ -28,7 +28,6 @@ LIMIT = 64 << 10
 _ENTRIES = 64
 _NESTING_LIMIT = 16
 _SECONDS = 20.0
-_ALIAS = re.compile(ALIAS)
 _PLACE = re.compile(r"(?:(https?)://)?([A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:]+\])(?::([0-9]{1,5}))?/?")
 
 
@@ -117,10 +116,10 @@ def _entry(entry: object, alias: str, *, alone: bool) -> TrustedPublisher:
         raise FormatError(f"the site's {PATH} has a publisher without an address")
     known = profile_of(chain_id)
     name = entry.get("name", known.name if known else str(chain_id))
-    if not isinstance(name, str) or not _ALIAS.fullmatch(name):
+    if not isinstance(name, str) or not IS_ALIAS.fullmatch(name):
         raise FormatError(f"the site's {PATH} has a publisher whose name is no alias")
     full = alias if alone else f"{alias}-{name}"
-    if not _ALIAS.fullmatch(full):
+    if not IS_ALIAS.fullmatch(full):
         raise UsageError(
             f"{full[:80]!r} cannot be an alias",
             next="Choose the beginning with --as, as --as acme.",

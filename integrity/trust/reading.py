@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from integrity.chain.profiles import chain_of, profile_of
-from integrity.core.links import ALIAS
+from integrity.core.links import IS_ALIAS
 from integrity.core.names import check_package, parse_address
 from integrity.errors import AddressMalformed, FormatError, UsageError
 from integrity.trust.policies import parse_since, refine
 from integrity.verifier.checks import Registry
 from integrity.verifier.policy import Policy
 
-IS_ALIAS = re.compile(ALIAS)
 ALIAS_RULE = (
     "Use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit; no address."
 )
@@ -115,10 +114,10 @@ class Trust:
         asked = [self.policy(chain_id)]
         for (chain, publisher), aliases in self._aliases.items():
             if chain == chain_id:
-                names = {
-                    name for alias in aliases for name in self._tables[alias].get("packages", {})
-                }
-                asked += [self.policy(chain, publisher, name) for name in ("", *sorted(names))]
+                asked += [
+                    self.policy(chain, publisher, name)
+                    for name in _packages(self._tables[alias] for alias in aliases)
+                ]
         return max(policy.quorum for policy in asked)
 
     def _merged(self, tables: Sequence[Mapping[str, Any]], package: str) -> Policy:
@@ -183,15 +182,14 @@ class Trust:
         self._check_endorsers(self._merged((), ""), "[policy]")
         for (_, publisher), aliases in self._aliases.items():
             tables = [self._tables[alias] for alias in aliases]
-            packages = {name for table in tables for name in table.get("packages", {})}
             if len(tables) > 1:
                 self._check_registries(publisher, aliases)
-                for name in ("", *sorted(packages)):
-                    self._check_alike(publisher, tables, name)
-            if packages or any("policy" in table for table in tables):  # else it is everybody's
-                for name in ("", *sorted(packages)):
-                    what = f" of package {name!r}" if name else ""
-                    self._check_endorsers(self._merged(tables, name), f"that for {publisher}{what}")
+            if not any("policy" in table or table.get("packages") for table in tables):
+                continue  # theirs is everybody's
+            for name in _packages(tables):
+                self._check_alike(publisher, tables, name)
+                what = f" of package {name!r}" if name else ""
+                self._check_endorsers(self._merged(tables, name), f"that for {publisher}{what}")
 
     def _check_registries(self, publisher: str, aliases: Sequence[str]) -> None:
         entries = [self._entries[alias] for alias in aliases]
@@ -276,3 +274,8 @@ class Trust:
             return parse_address(str(value))
         except AddressMalformed as error:
             raise UsageError(f"{self._path}: {what}: {error.message}") from error
+
+
+def _packages(tables: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Every package that entries say something of by its name, after the empty name, which is any other."""
+    return ["", *sorted({name for table in tables for name in table.get("packages", {})})]

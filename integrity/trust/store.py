@@ -10,10 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from integrity.core.links import IS_ALIAS
 from integrity.disk.settings import change_settings, changing, load_toml
 from integrity.errors import UsageError
 from integrity.home import Home
-from integrity.trust.reading import ALIAS_RULE, IS_ALIAS, Trust, TrustedPublisher
+from integrity.trust.reading import ALIAS_RULE, Trust, TrustedPublisher
 
 _SETTLED_SECONDS = 2.0
 """A file that was changed so long ago shows by its times when it is changed again."""

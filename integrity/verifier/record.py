@@ -22,7 +22,6 @@ from integrity.core.registry import (
     decode_release,
 )
 from integrity.errors import (
-    IntegrityError,
     ManifestMismatch,
     NotEndorsed,
     RecordUnproven,
@@ -42,7 +41,7 @@ from integrity.verifier.checks import (
 )
 from integrity.verifier.policy import Policy
 from integrity.verifier.state import CHECKPOINT, ONE_NODE, Vouched, basis
-from integrity.verifier.verdict import Step, at_step
+from integrity.verifier.verdict import Step, after, at_step
 
 _NO_MANIFEST = bytes(32)
 
@@ -109,14 +108,8 @@ class RecordVerifier:
     @contextmanager
     def at(self, number: int) -> Iterator[None]:
         """Around whatever a step needs: an error out of it is that step's, and says which were passed."""
-        try:
-            with at_step(number):
-                yield
-        except IntegrityError as error:
-            if error.passed is None:
-                last = error.step or number
-                error.passed = tuple(step for step in self._steps if step.number < last)
-            raise
+        with after(self._steps), at_step(number):
+            yield
 
     @contextmanager
     def _step(self, number: int) -> Iterator[None]:

@@ -67,14 +67,15 @@ def at_step(number: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def after(steps: Sequence[Step]) -> Iterator[None]:
-    """Around what comes after these steps: an error out of it says that they were passed, unless it says
-    which were already.
+    """Around what comes after these steps: an error out of it says that they were passed, those before its
+    own step, unless it says which were already.
     """
     try:
         yield
     except IntegrityError as error:
         if error.passed is None:
-            error.passed = tuple(steps)
+            last = error.step or len(NAMES) + 1
+            error.passed = tuple(step for step in steps if step.number < last)
         raise
 
 

@@ -341,7 +341,7 @@ def test_threat_40_a_file_of_any_size_is_not_read_whole(keystore: Keystore, tmp_
     huge = tmp_path / "huge.json"
     with huge.open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(LimitExceeded, match="more than 65536 bytes"):
+    with pytest.raises(LimitExceeded, match="more than 65,536 bytes"):
         keystore.import_file("mine", huge, never)
 
 
