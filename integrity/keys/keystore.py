@@ -117,10 +117,15 @@ class Keystore:
         return found
 
     def find(self, name: str) -> KeyInfo:
-        """The key of this name or address; raises KeyRefused when there is none."""
-        for info in self.list():
+        """The key of this name or address. Raises KeyRefused when there is none, or what is wrong with a
+        file that could be it.
+        """
+        found, problems = self.readable()
+        for info in found:
             if name in (info.name, info.address, info.address.lower()):
                 return info
+        if problems:
+            raise problems[0]
         raise KeyRefused(
             f"this home has no key {name!r}",
             next="`integrity key list` shows those it has; `integrity key new` makes one.",

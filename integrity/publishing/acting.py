@@ -147,7 +147,8 @@ class Actor:
         return self._do(publisher, stands, "setDelegate", args, f"delegate {self.chain_id} {args}")
 
     def remove_delegate(self, publisher: str, delegate: str, package: str | None = None) -> Acted:
-        """Take away an account's right for one package, or in one transaction all that :meth:`rights` finds.
+        """Take away an account's right for one package (the empty name: that for any), or in one transaction
+        all that :meth:`rights` finds.
         Raises UsageError when the account controls the publisher, and so needs no right.
         """
         if self.controller(publisher).address == delegate:
@@ -163,6 +164,8 @@ class Actor:
 
         def make() -> tuple[str, tuple[object, ...]]:
             calls = [(publisher, one, delegate, 0) for one in standing()]
+            if not calls:
+                raise _Done
             if len(calls) == 1:
                 return "setDelegate", calls[0]
             return "multicall", ([encode_call("setDelegate", *args) for args in calls],)
@@ -177,7 +180,7 @@ class Actor:
         empty name is the right for any. Raises RpcUnavailable when no node gives events.
         """
         if package is not None:
-            return self._active(publisher, delegate, ["", package])
+            return self._active(publisher, delegate, sorted({"", package}))
         first = self.session.config.first_block.get(self.chain_id, 0)
         told = self.session.newest(self.chain_id, publisher).delegates(publisher, first)
         asked = {"", *(package for who, package in told if who == delegate)}

@@ -127,6 +127,10 @@ def test_all_rights_of_a_delegate_are_taken_away_unless_one_is_named(
         told = user.ok(*remove, "--package", "tool")
         assert "may publish tool still" in told.errors
         assert left() == [None]
+    rights("tool")
+    told = user.ok(*remove, "--package", "")
+    assert f"{STRANGER} has no right for any package of" in told.text
+    assert left() == ["tool"], "the right for any package can be taken alone"
     user.ok(*remove)
     assert left() == []
 

@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from integrity.chain.reader import RpcReader
 from integrity.devchain.chain import DevelopmentChain
+from integrity.errors import RpcUnavailable
 from integrity.testing.people import equip
 from tests.chain.anvils import Anvil
 from tests.chain.conftest import MakeRpc
@@ -191,3 +193,19 @@ main()
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, check=False, capture_output=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_ended_leaves_no_chain_behind(
+    user: User, data: Path, ending: signal.Signals
+) -> None:
+    process = user.start("demo", "--folder", str(data), TMPDIR=str(user.place))
+    assert process.stdout is not None
+    started = next(json.loads(line) for line in process.stdout if line.startswith(b"{"))
+    process.send_signal(ending)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert b"Traceback" not in err
+    with pytest.raises(RpcUnavailable, match="did not answer"):
+        RpcReader(started["rpc"]).chain_id()
+    assert not list(user.place.glob("integrity-demo-*"))

@@ -246,6 +246,15 @@ def test_a_key_that_is_not_there_is_refused_with_the_remedy(keystore: Keystore) 
 # --- files -------------------------------------------------------------------------------------
 
 
+def test_a_broken_file_is_in_the_way_of_no_other_key(keystore: Keystore, tmp_path: Path) -> None:
+    info = keystore.create_development("dev")
+    info.path.with_name("broken.json").write_text("[]")
+    assert keystore.find("dev") == keystore.find(info.address) == info
+    for name in ("broken", "nobody"):
+        with pytest.raises(KeyRefused, match=r"broken\.json is no keystore"):
+            keystore.find(name)
+
+
 @pytest.mark.parametrize("bits", [0o640, 0o604, 0o660, 0o644, 0o620, 0o610])
 def test_threat_40_a_key_that_others_may_read_is_refused(keystore: Keystore, bits: int) -> None:
     info = keystore.create_development("dev")

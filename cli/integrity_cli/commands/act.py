@@ -213,7 +213,11 @@ def remove(
     *,
     package: Annotated[
         str | None,
-        typer.Option("--package", metavar="NAME", help="This right alone [default: all it has]."),
+        typer.Option(
+            "--package",
+            metavar="NAME",
+            help="This right alone; '' is the one for any package [default: all it has].",
+        ),
     ] = None,
     publisher: Publishers = None,
     key: Key = None,
@@ -229,7 +233,7 @@ def remove(
     acting = _Acting(session(rpc=rpc, chain=chain, max_fee=max_fee), key, wait, as_json)
     actor = acting.here()
     who, address = parse_address(publisher or actor.address), parse_address(delegate)
-    if package is not None:
+    if package:
         check_package(package)
     had = actor.rights(who, address, package)
     done = actor.remove_delegate(who, address, package)

@@ -39,6 +39,7 @@ def demo(
     from integrity.devchain.anvil import find_anvil
 
     find_anvil()  # before anything is copied
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: nothing stays
     source = folder or Path(sysconfig.get_path("purelib"))
     with tempfile.TemporaryDirectory(prefix="integrity-demo-") as work:
         _Session(Path(work)).run(source)
@@ -77,9 +78,8 @@ class _Session:
 
         self._title("A chain of our own, with the registry on it and a funded key")
         self._become("publisher")
-        chain = json.loads(self._run("integrity chain start --json"))
         try:
-            self._publish_and_get(chain)
+            self._publish_and_get(json.loads(self._run("integrity chain start --json")))
         finally:
             self._title("That was all; nothing stays behind")
             self._become("publisher")
