@@ -285,7 +285,7 @@ class NoRpc(UnavailableError):
 
 
 class RecordUnproven(UnavailableError):
-    """A node says that there is no such record, and cannot prove it."""
+    """A node says that there is no such record, or no such endorsement, and cannot prove it."""
 
     default_next = "Check the spelling of the link, or ask a node that proves its state with --rpc."
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from integrity.client.session import Session
 from integrity.client.viewing import View
@@ -35,7 +36,6 @@ from integrity.verifier.state import CHECKPOINT
 from integrity.verifier.verdict import Verdict
 
 _NO_RECORD = (ReleaseNotFound, RecordUnproven)
-_NONE = bytes(32)
 
 
 def resolve(session: Session, link: Link, *, version_hint: str | None = None) -> Record:
@@ -50,9 +50,12 @@ def resolve(session: Session, link: Link, *, version_hint: str | None = None) ->
     verifier, view = begin(session, link)
     with verifier.at(4):
         version = link.version or version_hint or _latest_version(session, view, link)
+        evidence = _gathered(verifier, view, link, version)
         try:
-            record = read_record(session, verifier, view, link, version)
+            record = _verified(session, verifier, view, link, version, evidence)
         except _NO_RECORD:
+            if evidence.sequence:  # there is a record; what is not proven is something else
+                raise
             if link.version is None and version_hint:
                 return resolve(session, link)
             if link.version is None:
@@ -112,12 +115,12 @@ def still_stands(
     try:
         verifier, view = begin(session, link)
         now = read_record(session, verifier, view, link, record.version)
-    except _NO_RECORD as error:
+    except ReleaseNotFound as error:
         raise _gone(record, kept) from error
     except (RpcUnavailable, NoQuorum, StaleBlock) as error:
         warnings.append(f"whether the record still stands could not be looked at: {error.message}")
         return record, None
-    except (Revoked, Rollback) as error:
+    except (Revoked, Rollback, RecordUnproven) as error:
         error.next = (
             f"What was downloaded is in {kept}, for whoever looks into it. {error.next}".rstrip()
         )
@@ -147,18 +150,41 @@ def read_record(
     session: Session, verifier: RecordVerifier, view: View, link: Link, version: str
 ) -> Record:
     """Steps 3 to 5: gather the evidence of one release at one block, and have it verified in order."""
+    evidence = _gathered(verifier, view, link, version)
+    return _verified(session, verifier, view, link, version, evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """The words of one release, 32 bytes each; no sequence, no release."""
+
+    head: bytes
+    release: bytes
+    sequence: int
+    manifest: bytes = bytes(32)
+    endorsements: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def _gathered(verifier: RecordVerifier, view: View, link: Link, version: str) -> _Evidence:
     names = (link.publisher, link.package)
     head, release = view.words([head_slot(*names), release_slot(*names, version)])
     sequence = decode_release(release).sequence
-    manifest = _NONE
-    endorsements: dict[str, bytes] = {}
-    if sequence:
-        (manifest,) = view.words([manifest_slot(*names, sequence)])
-        endorsements = _endorsements(view, verifier.policy.endorsers, manifest)
+    if not sequence:
+        return _Evidence(head, release, sequence)
+    (manifest,) = view.words([manifest_slot(*names, sequence)])
+    endorsements = _endorsements(view, verifier.policy.endorsers, manifest)
+    return _Evidence(head, release, sequence, manifest, endorsements)
+
+
+def _verified(
+    session: Session, verifier: RecordVerifier, view: View, link: Link, version: str, found: _Evidence
+) -> Record:  # fmt: skip
     verifier.step3_account(view.code_hash, proven=view.is_proven)
     with verifier.at(5):
         mark = _mark(session, view, link)
-    record = verifier.step4_record(version, head, release, manifest, endorsements, mark)
+    record = verifier.step4_record(
+        version, found.head, found.release, found.manifest, found.endorsements, mark
+    )
     since = session.trust.compromised_since(link.chain_id, link.publisher)
     record = verifier.step5_rollback(record, mark, since)
     session.seen.note(record)

@@ -15,13 +15,14 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from integrity.core.jsonlines import parse_object
-from integrity.disk.files import write_whole
-from integrity.errors import DiskError, FormatError, StoreError
+from integrity.disk.files import locked, write_whole
+from integrity.errors import DiskError, FormatError, Locked, StoreError
 from integrity.verifier.checks import Mark
 from integrity.verifier.record import Record
 from integrity.verifier.state import CHECKPOINT, QUORUM
 
 _ANY = 1 << 30
+_LOCK_SECONDS = 10
 _VOTES = re.compile(r"[0-9]{1,9}")
 
 
@@ -60,18 +61,28 @@ class Seen:
         vouched = record.vouched
         if not (record.is_proven and vouched.is_strong and vouched.is_final):
             return
-        self._note_block(record, str(len(vouched.nodes)) if vouched.how == QUORUM else vouched.how)
+        busy = f"is changing {self._folder}"
+        # Whoever cannot be waited for leaves a mark as good; StoreError is told to who reads it next.
+        with (
+            contextlib.suppress(DiskError, Locked, StoreError),
+            locked(self._folder / ".lock", _LOCK_SECONDS, busy),
+        ):
+            who = str(len(vouched.nodes)) if vouched.how == QUORUM else vouched.how
+            self._note_block(record, who)
+            self._note_mark(record)
+
+    def _note_mark(self, record: Record) -> None:
+        """Marks only rise: a checkpoint may be of a state that contradicts what was seen."""
         names = (record.chain_id, record.registry, record.publisher, record.package)
-        head = record.head
-        now = Mark(head.count, head.updated_at, record.block.number)
-        try:
-            before = self.mark(*names)
-        except StoreError:  # whoever reads it next is told
+        now = Mark(record.head.count, record.head.updated_at, record.block.number)
+        before = self.mark(*names)
+        if before is not None and (
+            now.block <= before.block
+            or now.count < before.count
+            or now.updated_at < before.updated_at
+        ):
             return
-        if before is not None and now.block <= before.block:
-            return
-        with contextlib.suppress(DiskError):
-            write_whole(self.path(*names), json.dumps(asdict(now)).encode(), private=True)
+        write_whole(self.path(*names), json.dumps(asdict(now)).encode(), private=True)
 
     def has_block(self, chain_id: int, block_hash: bytes, quorum: int) -> bool:
         """Whether this block was vouched for as one of the chain that stays: by the person, or by so many
@@ -120,8 +131,7 @@ class Seen:
     def _note_block(self, record: Record, who: str) -> None:
         if self.has_block(record.chain_id, record.block.hash, _votes(who) or _ANY):
             return
-        with contextlib.suppress(DiskError):
-            write_whole(self._block(record.chain_id, record.block.hash), who.encode(), private=True)
+        write_whole(self._block(record.chain_id, record.block.hash), who.encode(), private=True)
 
     def _block(self, chain_id: int, block_hash: bytes) -> Path:
         return self._blocks / f"{chain_id}-{block_hash.hex()}"

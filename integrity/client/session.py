@@ -203,7 +203,7 @@ class Session:
 
         policy = self.policy(link.chain_id, link)
         if finality is not None:
-            policy = replace(policy, finality=finality, confirmations=None)
+            policy = replace(policy, finality=finality, confirmations=None, checkpoint=None)
         nodes = self.nodes(link.chain_id)
         try:
             registry = self.registry(link.chain_id, link.publisher)

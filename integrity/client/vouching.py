@@ -116,8 +116,8 @@ def _by_quorum(
             next="Find out which of them is right; nothing was believed.",
         )
     able, seen = _first_look(agree, chain_id, policy, lambda _: best)
-    if seen.header is None:
-        able = agree  # all of whom have to say the same, as nobody proves anything
+    # Where nobody proves anything all have to say the same, also those that cannot show the header.
+    able += [node for node in agree if node not in able]
     if (seen.block.number, seen.block.hash) != (height, best):
         raise RpcAnswerInvalid(f"{able[0].name} gives the block 0x{best.hex()} another number")
     names = tuple(node.name for node in agree)

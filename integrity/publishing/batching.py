@@ -137,7 +137,7 @@ def publish_many(
         with settling(all_keepers, results[0].warnings), ExitStack() as held:
             say(report, "recording")
             for one in missing:
-                held.enter_context(one.held_fast())
+                held.enter_context(one.held_fast(lambda: batch.entry() is not None))
             mined = _land(writer, signer, batch, results, serves, wait=wait)
         done = replace(
             done, transaction=mined.hash if mined else None, block=mined.block if mined else None,

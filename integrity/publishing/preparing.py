@@ -150,16 +150,19 @@ class Preparation:
             )
 
     @contextmanager
-    def held_fast(self) -> Iterator[None]:
+    def held_fast(self, is_signed: Callable[[], bool]) -> Iterator[None]:
         """Keeps the manifest in this home while it is recorded: what is paid for must not be lost with
-        this process, or with the folder. The store takes over from there.
+        this process, or with the folder. The store takes over from there. ``is_signed`` tells whether
+        there is a transaction that may record it yet.
         """
         place = self.session.home.recorded_manifest(self.built.digest)
         write_parts(place, self.built.chunks(), private=True)
         try:
             yield
-        except RefusedError:  # nothing was recorded
-            place.unlink(missing_ok=True)
+        except RefusedError:
+            # A node may refuse what it, or another one, has taken before.
+            if not is_signed():
+                place.unlink(missing_ok=True)
             raise
 
     def ship(self, result: Published) -> Published:

@@ -94,7 +94,7 @@ def publish(
                 if standing is not None:
                     stands = found_standing(recorder, standing, result, serve, wait=wait)
                 if stands is None:
-                    with preparation.held_fast():
+                    with preparation.held_fast(lambda: recorder.is_signed(result.manifest)):
                         stands = land(recorder, signer, result, make_call, serve, wait=wait)
                 result = stands
         return preparation.ship(result) if sidecar else result

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from integrity.chain.calls import registry_call
-from integrity.chain.journal import Journal
+from integrity.chain.journal import Entry, Journal
 from integrity.client.beside import beside
 from integrity.client.session import Session
 from integrity.core.links import Link
@@ -144,12 +144,19 @@ class Recorder:
                     f"the record of {self._link} is not final after {timeout:.0f} seconds"
                 )
             time.sleep(_POLL_SECONDS)
-        journal = Journal(self._session.home.journal)
-        named = _named(self._link, self._version, manifest, self.registry)
-        for entry in journal.all():
-            if entry.purpose in {f"publish {named}", f"submit {named}"}:
-                journal.remove(entry)
+        for entry in self._entries(manifest):
+            Journal(self._session.home.journal).remove(entry)
         return final
+
+    def is_signed(self, manifest: bytes) -> bool:
+        """Whether the journal has a transaction that records the release, and may yet be mined."""
+        return bool(self._entries(manifest))
+
+    def _entries(self, manifest: bytes) -> list[Entry]:
+        named = _named(self._link, self._version, manifest, self.registry)
+        purposes = {f"publish {named}", f"submit {named}"}
+        journal = Journal(self._session.home.journal)
+        return [entry for entry in journal.all() if entry.purpose in purposes]
 
 
 def submit_purpose(request: Request) -> str:

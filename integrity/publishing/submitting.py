@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from integrity.chain.calls import registry_call
 from integrity.client.session import Session
 from integrity.core.request import Request
 from integrity.core.signatures import signer_of_65
+from integrity.core.times import moment
 from integrity.errors import SignatureInvalid, TransactionRefused, UsageError
 from integrity.publishing.landing import Submitted, check_same, found_standing, land
 from integrity.publishing.recording import Recorder, submit_purpose
@@ -77,9 +77,8 @@ def _check_turn(recorder: Recorder, request: Request) -> None:
     """Raises TransactionRefused when it comes too late, or another release came first."""
     now = max(int(time.time()), recorder.time())
     if now + _MARGIN > request.deadline:
-        until = dt.datetime.fromtimestamp(request.deadline, dt.UTC)
         raise TransactionRefused(
-            f"the request was to be recorded until {until:%Y-%m-%d %H:%M:%S UTC}, and it is too late",
+            f"the request was to be recorded until {moment(request.deadline)}, and it is too late",
             next=f"Ask {request.signer} to sign it again; nothing was sent.",
             evidence={"deadline": request.deadline, "now": now},
         )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from integrity import publish
+from integrity.chain import delivery
 from integrity.client.session import Session
 from integrity.errors import ReleaseExists, RpcUnavailable, TransactionRefused
 
@@ -102,6 +103,32 @@ def test_the_recorded_manifest_is_kept_when_the_folder_changes_after_a_kill(
     (folder / "README").write_text(before)
     assert send(session, folder).manifest == bytes.fromhex(caught.value.evidence["recorded"])
     assert not list(session.home.journal.glob("*.integrity")), "the store has it"
+
+
+def test_the_manifest_is_kept_while_a_transaction_that_a_node_refused_may_yet_be_mined(
+    anvil: Anvil, session: Session, folder: Path, lying_rpc: MakeRpc, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setattr(delivery, "_RESEND_AFTER", 0.1)
+    anvil.hold()
+    rpc = lying_rpc(anvil.url)
+
+    def fickle(call: Call, forward: Forward) -> dict[str, Any]:
+        """It takes the transaction, and refuses it when it is sent again."""
+        if call["method"] == SEND and len(rpc.calls(SEND)) > 1:
+            error = {"code": -32000, "message": "transaction underpriced"}
+            return {"jsonrpc": "2.0", "id": call["id"], "error": error}
+        return forward()
+
+    rpc.act = fickle
+    with pytest.raises(TransactionRefused):
+        send(replace(session, rpc=(rpc.url,), max_fee=3 * 10**9), folder)
+    assert len(journal(session)) == 1
+    anvil.mine(3)
+    (folder / "README").write_text("another\n")
+    with pytest.raises(ReleaseExists) as caught:
+        send(session, folder)
+    (kept,) = session.home.journal.glob("*.integrity")
+    assert str(kept) in caught.value.next
 
 
 def test_another_release_waits_for_the_transaction_that_a_killed_run_left(

@@ -280,3 +280,15 @@ def test_threat_09_a_running_node_changes_its_chain_id_before_the_signature(
         send(replace(session, rpc=(rpc.url,)), folder)
     assert journal(session) == []
     assert anvil.nonce(address) == 0
+
+
+def test_a_checkpoint_is_for_reading_and_says_nothing_of_what_is_final_now(
+    anvil: Anvil, session: Session, folder: Path
+) -> None:
+    genesis = bytes.fromhex(anvil.call("eth_getBlockByNumber", "0x0", False)["hash"][2:])
+    given = replace(session, checkpoint=genesis)
+    link = send(given, folder).link
+    anvil.mine(3)
+    assert publish(given, folder, "tool", "1.0.0").final
+    with pytest.raises(RegistryMismatch):
+        given.view(link).words([bytes(32)])

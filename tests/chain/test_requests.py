@@ -237,6 +237,28 @@ def test_threat_50_a_signature_is_good_until_its_deadline(
     assert count(anvil, address) == 0
 
 
+def test_a_deadline_beyond_every_calendar_can_be_told(
+    anvil: Anvil, session: Session, address: str, sponsor: Session, folder: Path, lying_rpc: MakeRpc
+) -> None:
+    made = replace(asked(session, folder), deadline=2**53 - 2)
+    signer = session.signer(session.key(None))
+    made = replace(made, signature=signer.sign_typed_data(made.typed_data))
+    rpc = lying_rpc(anvil.url)
+
+    def late(call: Call, forward: Forward) -> dict[str, Any]:
+        answer = forward()
+        if call["method"].startswith("eth_getBlockBy"):
+            answer["result"]["timestamp"] = hex(2**53 - 1)
+        return answer
+
+    rpc.act = late
+    with pytest.raises(
+        TransactionRefused, match=r"until \d+ seconds after 1970, and it is too late"
+    ):
+        submit(replace(sponsor, rpc=(rpc.url,)), made, wait=False)
+    assert count(anvil, address) == 0
+
+
 def test_threat_50_the_other_s_of_a_signature_is_refused(
     anvil: Anvil, session: Session, address: str, sponsor: Session, folder: Path
 ) -> None:
