@@ -55,7 +55,7 @@ class Pace:
 
 class Delivery:
     """One entry of the journal. ``signer`` is its sender, without whom fees stay as they are; they are
-    never raised above ``max_fee`` wei for each unit of gas.
+    never raised above ``max_fee`` wei for each unit of gas, nor without one above what is believed of a node.
     """
 
     def __init__(
@@ -133,7 +133,8 @@ class Delivery:
 
     def _raise_fees(self, *, alone: bool) -> bool:
         """Sign the same call with the same nonce for what the chain asks now, and at least what nodes want
-        for a place that is taken; False when that is above the limit, or another process may do so.
+        for a place that is taken; False when that is above the limit or not believed, or another process
+        may do so.
         """
         if alone:
             return self._raise()
@@ -239,7 +240,7 @@ class Delivery:
                 raise Unfinalized(
                     f"the transaction {self.entry.hash} was sent and is not in a block yet",
                     next="Run the same command again: it goes on with that one, never with a second. "
-                    "With a limit for fees, it may have to be raised (--max-fee).",
+                    "If the chain asks more than it bids, say with --max-fee what you will pay.",
                     evidence={"transaction": self.entry.hash},
                 )
         return mined

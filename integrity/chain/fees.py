@@ -12,8 +12,19 @@ _RAISE = 9, 8
 
 GWEI = 10**9
 
-TIP_LIMIT = 100 * GWEI
-"""The tip, in wei for each unit of gas, up to which a node is believed without a limit of one's own."""
+PRICE_LIMIT = 10_000 * GWEI
+"""Without a limit of one's own no more than this is bid for a unit of gas, in wei, and no gas price or base
+fee above it is believed: Ethereum's base fee has been some thousands of gwei, and chains whose coin is
+cheap ask as much.
+"""
+
+TIP_LIMIT = 1_000 * GWEI
+"""The same for a tip, of which all is paid: geth by itself recommends 500 gwei at most, and the tips of
+chains whose coin is cheap have been 700.
+"""
+
+TIP_ALWAYS_BELIEVED = 100 * GWEI
+"""Whatever the base fee; above it a tip is believed up to ten times the base fee."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +60,16 @@ def fees_of(transaction: SignedTransaction) -> Fees:
 
 
 def first_bid(market: Market, limit: int | None) -> Fees:
-    """The bid of a new transaction, below ``limit``. Raises TransactionRefused when the chain asks more."""
+    """The bid of a new transaction, below ``limit``. Raises TransactionRefused when the chain asks more, and
+    without a limit when what the node says of the market is not believed.
+    """
+    if limit is None:
+        doubt = _doubt(market)
+        if doubt is not None:
+            raise doubt
+        limit = PRICE_LIMIT
     asked = market.price if market.base_fee is None else market.base_fee
-    if limit is not None and asked > limit:
+    if asked > limit:
         raise TransactionRefused(
             f"the chain asks {shown(asked)} for each unit of gas, and your limit is {shown(limit)}",
             next="Wait until it asks less, or raise max_fee (--max-fee, or config.toml).",
@@ -59,16 +77,34 @@ def first_bid(market: Market, limit: int | None) -> Fees:
         )
     if market.base_fee is None:
         return Fees(market.price)
-    if limit is None and market.price > max(TIP_LIMIT, 10 * market.base_fee):
-        # All of a tip is paid, and a node's word is all that it rests on.
-        raise TransactionRefused(
-            f"the node calls a tip of {shown(market.price)} for each unit of gas usual, where the chain "
-            f"itself asks {shown(market.base_fee)}",
-            next="Ask another node with --rpc; or say with --max-fee what you will pay.",
-            evidence={"tip": market.price, "base_fee": market.base_fee},
-        )
-    cap = _limited(2 * market.base_fee + market.price, limit)
+    cap = min(2 * market.base_fee + market.price, limit)
     return Fees(cap, min(market.price, cap))
+
+
+def _doubt(market: Market) -> TransactionRefused | None:
+    """Why what a node says of the market is not believed without a limit of one's own, if it is not. A gas
+    price and a tip are paid whole, and its word is all that they rest on; by its base fee a tip is judged.
+    """
+    base_fee, price = market.base_fee, market.price
+    if base_fee is None and price > PRICE_LIMIT:
+        said, evidence = f"a gas price of {shown(price)}", {"gas_price": price}
+    elif base_fee is not None and base_fee > PRICE_LIMIT:
+        said, evidence = f"a base fee of {shown(base_fee)}", {"base_fee": base_fee}
+    elif base_fee is not None and price > _believed_tip(base_fee):
+        said = f"a tip of {shown(price)} beside a base fee of {shown(base_fee)}"
+        evidence = {"tip": price, "base_fee": base_fee}
+    else:
+        return None
+    return TransactionRefused(
+        f"for each unit of gas the node names {said}, which is more than is paid on its word alone",
+        next="Ask another node with --rpc; or say with --max-fee (or max_fee in config.toml) what you will "
+        "pay.",
+        evidence=evidence,
+    )
+
+
+def _believed_tip(base_fee: int) -> int:
+    return min(max(TIP_ALWAYS_BELIEVED, 10 * base_fee), TIP_LIMIT)
 
 
 def expected(fees: Fees, market: Market) -> int:
@@ -80,20 +116,23 @@ def expected(fees: Fees, market: Market) -> int:
 
 def raised_bid(old: Fees, market: Market, limit: int | None) -> Fees | None:
     """A bid that nodes take in the place of ``old``, and that the chain takes now; None when there is none
-    below ``limit``.
+    below ``limit``, or without one below what is ever bid then, and when the node is not believed.
     """
-    cap = _more(old.cap)
+    if old.tip is not None and market.base_fee is None:
+        market = Market(0, market.price)  # the price would be paid as a tip
+    if limit is None and _doubt(market) is not None:
+        return None
+    most = PRICE_LIMIT if limit is None else limit
+    cap, base_fee = _more(old.cap), market.base_fee or 0
     if old.tip is None:
         # On a chain that has got a base fee since, the price is a cap and a tip at once.
-        asked = market.price if market.base_fee is None else 2 * market.base_fee + market.price
-        new = Fees(_limited(max(cap, asked), limit))
-        return new if new.cap >= max(cap, market.base_fee or 0) else None
-    base_fee = market.base_fee or 0
+        new = Fees(min(max(cap, 2 * base_fee + market.price), most))
+        return new if new.cap >= max(cap, base_fee) else None
     tip = max(_more(old.tip), market.price)
-    new = Fees(_limited(max(cap, 2 * base_fee + tip), limit), tip)
+    new = Fees(min(max(cap, 2 * base_fee + tip), most))
     if new.cap < max(cap, base_fee):
         return None
-    tip = min(tip, new.cap)
+    tip = min(tip, new.cap, TIP_LIMIT if limit is None else limit)
     return Fees(new.cap, tip) if tip >= _more(old.tip) else None
 
 
@@ -105,7 +144,3 @@ def shown(wei: int) -> str:
 
 def _more(value: int) -> int:
     return max(-(-value * _RAISE[0] // _RAISE[1]), value + 1)
-
-
-def _limited(value: int, limit: int | None) -> int:
-    return value if limit is None else min(value, limit)

@@ -21,7 +21,7 @@ _IDLE_SECONDS = 600.0
 
 class ChainWriter:
     """Sends transactions to one node, each of them once. ``max_fee`` is the most that is bid, in wei for
-    each unit of gas.
+    each unit of gas; without one that is what a node is believed (:mod:`integrity.chain.fees`).
     """
 
     def __init__(

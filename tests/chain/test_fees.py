@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from integrity import publish
 from integrity.chain import delivery
-from integrity.chain.fees import GWEI, TIP_LIMIT, Fees, Market, first_bid, raised_bid
+from integrity.chain.fees import GWEI
 from integrity.client.session import Session
 from integrity.core.transactions import SignedTransaction, read_signed
 from integrity.errors import TransactionRefused, Unfinalized
@@ -26,7 +24,7 @@ from integrity.errors import TransactionRefused, Unfinalized
 from .anvils import Anvil, with_registry
 from .conftest import MakeAnvil, MakeRpc
 from .ledger import count, journal, send
-from .lying_rpc import Call, of_method
+from .lying_rpc import Call
 from .processes import Publisher, killing
 
 SEND = "eth_sendRawTransaction"
@@ -338,69 +336,3 @@ def test_another_machines_transaction_with_the_nonce_is_not_bid_against(
     anvil.mine()
     assert send(session, folder).sequence == 1
     assert (count(anvil, address), anvil.nonce(address)) == (1, 2)
-
-
-# --- the bids themselves -----------------------------------------------------------------------
-
-wei = st.integers(1, 10**14)
-limits = st.none() | wei
-markets = st.builds(Market, st.none() | wei, wei)
-
-
-@given(markets, limits)
-def test_a_first_bid_can_be_mined_and_is_within_the_limit(
-    market: Market, limit: int | None
-) -> None:
-    try:
-        bid = first_bid(market, limit)
-    except TransactionRefused:
-        if limit is None:
-            assert market.price > TIP_LIMIT
-            return
-        asked = market.base_fee or market.price
-        assert limit < asked
-        return
-    assert bid.cap >= (market.base_fee or market.price)
-    assert limit is None or bid.cap <= limit
-    assert (bid.tip is None) == (market.base_fee is None)
-    assert bid.tip is None or bid.tip <= bid.cap
-
-
-@given(wei, wei, markets, limits)
-def test_a_raised_bid_takes_the_place_of_the_old_one_and_can_be_mined(
-    cap: int, tip: int, market: Market, limit: int | None
-) -> None:
-    for old in (Fees(cap), Fees(max(cap, tip), min(cap, tip))):
-        new = raised_bid(old, market, limit)
-        if new is None:
-            assert limit is not None
-            continue
-        assert limit is None or new.cap <= limit
-        assert new.cap * 8 >= old.cap * 9
-        assert new.cap >= (market.base_fee or 0)
-        assert (new.tip is None) == (old.tip is None)
-        if new.tip is not None:
-            assert new.tip * 8 >= (old.tip or 0) * 9
-            assert new.tip > (old.tip or 0)
-            assert new.tip <= new.cap
-
-
-def test_a_tip_that_only_a_node_names_is_not_paid_unasked(
-    anvil: Anvil, session: Session, address: str, folder: Path, lying_rpc: MakeRpc
-) -> None:
-    rpc = lying_rpc(anvil.url)
-    rpc.act = of_method("eth_maxPriorityFeePerGas", lambda *_: hex(50_000 * GWEI))
-    session = replace(session, rpc=(rpc.url,))
-    for dry_run in (True, False):
-        with pytest.raises(TransactionRefused, match="50000 gwei") as caught:
-            publish(session, folder, "tool", "1.0.0", dry_run=dry_run, wait=False)
-        assert "--max-fee" in caught.value.next
-    assert anvil.nonce(address) == 0
-    allowed = replace(session, max_fee=200 * GWEI)
-    estimated = publish(allowed, folder, "tool", "1.0.0", dry_run=True)
-    paid = publish(allowed, folder, "tool", "1.0.0", wait=False)
-    assert estimated.fee is not None
-    assert paid.fee is not None
-    assert paid.gas_used is not None
-    assert paid.fee <= 200 * GWEI * paid.gas_used
-    assert estimated.fee >= paid.fee, "what is told beforehand is no less than what is paid"
