@@ -366,7 +366,7 @@ def test_settings_nested_without_end_are_refused(user: User) -> None:
 def test_a_pipe_among_the_keys_is_not_waited_for(publisher: User) -> None:
     os.mkfifo(publisher.home / "keys" / "pipe.json")
     assert "pipe.json" in publisher.ok("key", "list").errors
-    done = publisher.run("key", "export", "dev")
+    done = publisher.run("key", "export", "other")
     assert done.code == 2
     assert "pipe.json" in done.errors
 
