@@ -291,7 +291,7 @@ class RecordUnproven(UnavailableError):
 
 
 class Unfinalized(UnavailableError):
-    """The record is on the chain, but not yet in a finalized block."""
+    """The record is on the chain, but not yet in a block that the policy reads at."""
 
     default_next = "Wait until the chain has finalized it, and try again."
 

@@ -123,7 +123,10 @@ def check_receipt(session: Session, data: bytes, link: Link | None = None) -> Re
     with verifier.at(2):
         block = read_header(receipt.header).block
         vouched = _vouched(session, receipt, block, verifier.policy)
-    return check(receipt, verifier, vouched, since, meant)
+    record = check(receipt, verifier, vouched, since, meant)
+    if link is not None or session.chain_id is not None:
+        session.seen.note(record)  # else nobody but the receipt says of which chain its block is
+    return record
 
 
 def _vouched(session: Session, receipt: Receipt, block: Block, policy: Policy) -> Vouched:

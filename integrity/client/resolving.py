@@ -9,7 +9,6 @@ from integrity.client.session import Session
 from integrity.client.viewing import View
 from integrity.core.links import Link
 from integrity.core.registry import (
-    Block,
     Head,
     decode_head,
     decode_release,
@@ -31,10 +30,12 @@ from integrity.errors import (
     Unfinalized,
 )
 from integrity.verifier.checks import Mark, check_seen, not_recorded
+from integrity.verifier.policy import FINALIZED, LATEST, SAFE
 from integrity.verifier.record import Record, RecordVerifier
 from integrity.verifier.state import CHECKPOINT
 from integrity.verifier.verdict import Verdict
 
+_TAGS = (FINALIZED, SAFE, LATEST)
 _NO_RECORD = (ReleaseNotFound, RecordUnproven)
 
 
@@ -62,7 +63,7 @@ def resolve(session: Session, link: Link, *, version_hint: str | None = None) ->
                 raise _not_latest(link, version) from None
             if _is_waiting(session, link, version):
                 what = f"{link.package}@{version} is recorded, but not"
-                raise _unfinalized(what, view.block) from None
+                raise _unfinalized(what, view) from None
             raise
         if link.version is None and record.sequence != record.head.latest:
             # A manifest may call itself by another version's name; the events tell which one is meant.
@@ -240,13 +241,20 @@ def _head(view: View, link: Link) -> Head:
 def no_release(session: Session, view: View, link: Link) -> IntegrityError:
     """What to raise where the link's package has none."""
     if _head(session.newest(link.chain_id, link.publisher), link).count:
-        return _unfinalized(f"{link.package} has releases, but none", view.block)
+        return _unfinalized(f"{link.package} has releases, but none", view)
     what = f"no release of {link.package} of {link.publisher} on chain {link.chain_id}"
     return not_recorded(what, view.block, view.vouched, proven=view.is_proven)
 
 
-def _unfinalized(what: str, block: Block) -> Unfinalized:
-    return Unfinalized(f"{what} yet in a finalized block (the newest is {block.number})")
+def _unfinalized(what: str, view: View) -> Unfinalized:
+    number, finality = view.block.number, view.vouched.finality
+    if view.vouched.how == CHECKPOINT:
+        return Unfinalized(
+            f"{what} yet in the checkpoint's block {number}",
+            next="Name a newer checkpoint, or none.",
+        )
+    where = f"a {finality} block" if finality in _TAGS else f"a block with {finality}"
+    return Unfinalized(f"{what} yet in {where} (the newest is {number})")
 
 
 def _latest(session: Session, view: View, link: Link) -> tuple[int, bytes]:
@@ -260,7 +268,7 @@ def _latest(session: Session, view: View, link: Link) -> tuple[int, bytes]:
         )
     if head.latest == 0:
         if _head(session.newest(link.chain_id, link.publisher), link).latest:
-            raise _unfinalized(f"{link.package} has a latest release, but not", view.block)
+            raise _unfinalized(f"{link.package} has a latest release, but not", view)
         what = f"none of the {head.count} releases of {link.package} was made its latest"
         error = not_recorded(what, view.block, view.vouched, proven=view.is_proven)
         error.next = "Name a version in the link; `integrity log` lists them."

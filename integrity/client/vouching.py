@@ -16,6 +16,7 @@ from integrity.errors import (
     RpcAnswerInvalid,
     RpcUnavailable,
     StaleBlock,
+    Unfinalized,
 )
 from integrity.ports import ChainReader
 from integrity.verifier.checks import Registry, check_chain
@@ -31,7 +32,7 @@ def open_view(
 ) -> View:
     """The registry at the block that the policy says; ``now`` is the time, in Unix seconds.
 
-    Raises ChainMismatch, NoQuorum, HeaderUntrusted, StaleBlock, ProofInvalid or RpcUnavailable.
+    Raises ChainMismatch, NoQuorum, HeaderUntrusted, Unfinalized, StaleBlock, ProofInvalid or RpcUnavailable.
     """
     if policy.checkpoint is not None:
         able, seen, vouched = _at_checkpoint(nodes, chain_id, policy.checkpoint, policy)
@@ -40,6 +41,7 @@ def open_view(
     else:
         able, seen = _first_look(nodes, chain_id, policy, lambda node: _newest(node, policy))
         vouched = Vouched(ONE_NODE, (able[0].name,), len(nodes), finality=policy.reads_at)
+    _check_any(seen.block, chain_id, policy)
     _check_age(seen.block, policy, now)
     alike = policy.quorum if vouched.how == QUORUM else 1
     return View(able, registry, chain_id, seen, vouched, unproven=policy.unproven, alike=alike)
@@ -83,9 +85,14 @@ def vouch(nodes: Sequence[ChainReader], chain_id: int, block: Block, policy: Pol
 def _at_checkpoint(
     nodes: Sequence[ChainReader], chain_id: int, checkpoint: bytes, policy: Policy
 ) -> tuple[list[ChainReader], Sighting, Vouched]:
-    able, seen = _first_look(nodes, chain_id, policy, lambda _: checkpoint)
+    none = f"no node has the block of the checkpoint 0x{checkpoint.hex()}"
+    advice = "Look whether it is the hash that you meant, and of this chain; or ask another node with --rpc."
+    try:
+        able, seen = _first_look(nodes, chain_id, policy, lambda _: checkpoint)
+    except RpcAnswerInvalid as error:
+        raise HeaderUntrusted(none, causes=error.reasons, next=advice) from error
     if seen.block.hash != checkpoint:
-        raise HeaderUntrusted(f"no node has the block of the checkpoint 0x{checkpoint.hex()}")
+        raise HeaderUntrusted(none, next=advice)
     return able, seen, Vouched(CHECKPOINT, (), len(nodes))
 
 
@@ -135,6 +142,15 @@ def _newest(node: ChainReader, policy: Policy) -> str | bytes:
 def _look(node: ChainReader, chain_id: int, block: str | bytes) -> Sighting:
     header = node.look(block, chain_id)
     return Sighting(read_header(header).block, header)
+
+
+def _check_any(block: Block, chain_id: int, policy: Policy) -> None:
+    """Nothing is ever recorded in a chain's first block, which not every node can prove."""
+    if block.number == 0 and policy.checkpoint is None:
+        raise Unfinalized(
+            f"the chain {chain_id} has no block yet that can be read at ({policy.reads_at})",
+            next="Wait until it has more blocks, and try again.",
+        )
 
 
 def _check_age(block: Block, policy: Policy, now: float) -> None:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from integrity.core.manifest import Header
 from integrity.core.reading import read_header
 from integrity.disk.files import absolute, read_chunks, read_small, write_parts
 from integrity.errors import DiskError, FormatError, LimitExceeded, UsageError
@@ -51,7 +52,7 @@ def write_sidecar(folder: Path, chunks: Iterable[bytes], warnings: list[str]) ->
     """
     path = sidecar_path(folder)
     try:
-        if os.path.lexists(path) and not _is_manifest(path):
+        if os.path.lexists(path) and _header(path) is None:
             warnings.append(f"{str(path)!r} is not a manifest; it was left alone")
             return None
         write_parts(path, chunks)
@@ -64,11 +65,15 @@ def write_sidecar(folder: Path, chunks: Iterable[bytes], warnings: list[str]) ->
     return path
 
 
-def _is_manifest(path: Path) -> bool:
+def header_beside(folder: Path) -> Header | None:
+    """What the manifest beside a folder says that it is of; None without one. Raises OSError."""
+    return _header(sidecar_path(folder))
+
+
+def _header(path: Path) -> Header | None:
     if path.is_symlink() or not path.is_file():
-        return False
+        return None
     try:
-        read_header(read_chunks(path))
+        return read_header(read_chunks(path))
     except FormatError:
-        return False
-    return True
+        return None

@@ -31,12 +31,14 @@ from integrity.core.registry import (
     delegate_slot,
     endorsement_slot,
     head_slot,
+    manifest_slot,
     pending_slot,
     publisher_slot,
     release_slot,
 )
 from integrity.errors import ReleaseNotFound, TransactionRefused, UsageError
 from integrity.publishing.writing import FINAL_SECONDS, open_writer
+from integrity.verifier.checks import check_pin
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,9 @@ class Actor:
     # --- releases ------------------------------------------------------------------------------
 
     def revoke(self, link: Link, reason: int, text: str = "") -> Acted:
-        """Revoke a release, for good: readers get Revoked from then on. Raises ReleaseNotFound, too."""
+        """Revoke a release, for good: readers get Revoked from then on. Raises ReleaseNotFound, or
+        ManifestMismatch when the link pins another manifest.
+        """
         if reason not in REVOCATION_REASONS:
             raise UsageError(f"{reason} is no reason for a revocation")
         check_revocation_text(text)
@@ -90,6 +94,7 @@ class Actor:
             release = decode_release(self._word(link.publisher, release_slot(*names)))
             if release.sequence == 0:
                 raise ReleaseNotFound(f"{link} is not recorded, so it cannot be revoked")
+            self._check_pin(link, release.sequence)
             if release.revocation not in {0, reason}:
                 told = REVOCATION_REASONS.get(release.revocation, str(release.revocation))
                 raise TransactionRefused(
@@ -102,13 +107,16 @@ class Actor:
         )
 
     def set_latest(self, link: Link) -> Acted:
-        """Make a release the one that its package's link means. Raises ReleaseNotFound, too."""
+        """Make a release the one that its package's link means. Raises ReleaseNotFound, or ManifestMismatch
+        when the link pins another manifest.
+        """
         names = (link.publisher, link.package, link.named_version)
 
         def stands() -> bool:
             release = decode_release(self._word(link.publisher, release_slot(*names)))
             if release.sequence == 0:
                 raise ReleaseNotFound(f"{link} is not recorded")
+            self._check_pin(link, release.sequence)
             head = decode_head(self._word(link.publisher, head_slot(*names[:2])))
             return head.latest == release.sequence
 
@@ -132,6 +140,11 @@ class Actor:
                 link.publisher, stands, "withdrawEndorsement", (record.manifest,), purpose
             )
         return self._do(link.publisher, stands, "endorse", (record.manifest, kind), purpose)
+
+    def _check_pin(self, link: Link, sequence: int) -> None:
+        if link.pin is not None:
+            slot = manifest_slot(link.publisher, link.package, sequence)
+            check_pin(link, f"{link.package}@{link.version}", self._word(link.publisher, slot))
 
     # --- who acts ------------------------------------------------------------------------------
 

@@ -228,7 +228,10 @@ class _Batch:
 
     def standing(self, *, final: bool = False) -> list[Standing | None]:
         """What there is of each at the newest block (or at the finalized one)."""
-        view = self._session.view(self._links[0], FINALIZED) if final else self._newest()
+        try:
+            view = self._session.view(self._links[0], FINALIZED) if final else self._newest()
+        except Unfinalized:  # nothing is yet
+            return [None] * len(self._links)
         names = [(link.publisher, link.package, str(link.version)) for link in self._links]
         words = view.words([release_slot(*name) for name in names])
         found = [decode_release(word).sequence for word in words]

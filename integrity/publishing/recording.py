@@ -75,7 +75,10 @@ class Recorder:
     def standing(self, *, final: bool = False) -> Standing | None:
         """The version's record at the newest block (or at the finalized one), if there is any."""
         if final:
-            view = self._session.view(self._link, FINALIZED)
+            try:
+                view = self._session.view(self._link, FINALIZED)
+            except Unfinalized:  # nothing is yet
+                return None
         else:
             view = self._session.newest(self._link.chain_id, self._link.publisher)
         names = (self._link.publisher, self._link.package)

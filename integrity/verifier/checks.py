@@ -10,6 +10,7 @@ from integrity.core.times import moment
 from integrity.errors import (
     ChainMismatch,
     DelegateRefused,
+    ManifestMismatch,
     PublisherCompromised,
     PublisherMismatch,
     RecordUnproven,
@@ -67,6 +68,20 @@ def check_seen(link: Link, head: Head, block: Block, vouched: Vouched, mark: Mar
                     "seen_updated_at": mark.updated_at, "block": block.number, "seen_block": mark.block,
                 },
             )  # fmt: skip
+
+
+def check_pin(link: Link, name: str, manifest: bytes) -> None:
+    """Raises ManifestMismatch when the link, or the lock file that it is from, means another manifest than
+    the one that is recorded (32 bytes). It also stands before a release is revoked, which is for good.
+    """
+    if link.pin is not None and link.pin != manifest:
+        raise ManifestMismatch(
+            f"the manifest recorded for {name} is {manifest.hex()}, and {link.pin.hex()} is the one that is "
+            "pinned",
+            evidence={"expected": link.pin.hex(), "actual": manifest.hex()},
+            next="Ask whoever sent the link, or wrote the lock file, which one is meant; do not drop the pin "
+            "unasked.",
+        )
 
 
 def check_delegate(policy: Policy, publisher: str, name: str, by: str) -> None:

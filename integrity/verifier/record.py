@@ -22,7 +22,6 @@ from integrity.core.registry import (
     decode_release,
 )
 from integrity.errors import (
-    ManifestMismatch,
     NotEndorsed,
     RecordUnproven,
     Revoked,
@@ -35,6 +34,7 @@ from integrity.verifier.checks import (
     check_code,
     check_compromised,
     check_delegate,
+    check_pin,
     check_publisher,
     check_seen,
     not_recorded,
@@ -186,7 +186,7 @@ class RecordVerifier:
                     f"what the chain is said to have of {name} contradicts itself"
                 )
             self._check_revocation(name, release)
-            self._check_pin(name, manifest_word)
+            check_pin(self._link, name, manifest_word)
             check_delegate(self.policy, self._link.publisher, name, release.by)
             endorsed = self._check_endorsements(name, endorsements or {})
             self._found(
@@ -245,15 +245,6 @@ class RecordVerifier:
             raise Revoked(
                 f"{name} was revoked by its publisher (reason: {reason})",
                 evidence={"reason": reason, "code": release.revocation},
-            )
-
-    def _check_pin(self, name: str, manifest: bytes) -> None:
-        pin = self._link.pin
-        if pin is not None and pin != manifest:
-            raise ManifestMismatch(
-                f"the link pins another manifest than the one recorded for {name}",
-                evidence={"expected": pin.hex(), "actual": manifest.hex()},
-                next="Ask whoever sent the link which one is meant; do not drop the pin unasked.",
             )
 
     def _check_endorsements(self, name: str, words: Mapping[str, bytes]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from integrity import publish, resolve
+from integrity import publish, publish_many, resolve
 from integrity.chain.artifact import load_artifact
 from integrity.chain.rpc import JsonRpc
 from integrity.client.resolving import latest_manifest
@@ -35,6 +35,7 @@ from integrity.errors import (
 from integrity.finding.history import history
 from integrity.home import Home
 from integrity.keys.keystore import DEVELOPMENT_CHAIN
+from integrity.publishing.preparing import Draft
 from integrity.trust import TrustedPublisher
 
 from .anvils import Anvil
@@ -61,6 +62,58 @@ def stranger(tmp_path: Path, rpc: str, publisher: str | None) -> Session:
 
 
 # --- finality ----------------------------------------------------------------------------------
+
+
+def first_is_final(call: Call, forward: Forward) -> dict[str, Any]:
+    """A node whose chain has nothing final but its first block."""
+    if call["method"] == "eth_getBlockByNumber" and call["params"][0] == "finalized":
+        call["params"][0] = "0x0"
+    return forward()
+
+
+@every_job
+def test_where_nothing_is_final_yet_nothing_is_held_against_the_node(
+    releases: Releases, tmp_path: Path, lying_rpc: MakeRpc, job: Job
+) -> None:
+    rpc = lying_rpc()
+    session = stranger(tmp_path, rpc.url, releases.address)
+    rpc.act = first_is_final
+    with pytest.raises(Unfinalized, match=r"no block yet that can be read at \(finalized\)"):
+        job(session, releases.first.link)
+    rpc.act = lambda _, forward: forward()
+    session.home.config_folder.mkdir(parents=True, exist_ok=True)
+    session.home.trust_file.write_text("[policy]\nconfirmations = 1000000\n")
+    with pytest.raises(Unfinalized, match=r"can be read at \(1000000 confirmations\)"):
+        job(session, releases.first.link)
+
+
+def test_a_record_with_fewer_confirmations_than_asked_for_is_told_so(
+    anvil: Anvil, folder: Path, tmp_path: Path
+) -> None:
+    session = anvil.publisher(tmp_path / "home")
+    link = publish(session, folder, "tool", "1.0.0", wait=False).link
+    session.home.trust_file.write_text("[policy]\nconfirmations = 2\n")
+    with pytest.raises(
+        Unfinalized, match=r"not yet in a block with 2 confirmations \(the newest is"
+    ):
+        resolve(session, link)
+    before = bytes.fromhex(anvil.call("eth_getBlockByNumber", "0x1", False)["hash"][2:])
+    with pytest.raises(Unfinalized, match="not yet in the checkpoint's block 1"):
+        resolve(replace(session, checkpoint=before), link)
+
+
+def test_a_publish_where_nothing_is_final_yet_is_found_again(
+    anvil: Anvil, session: Session, folder: Path, lying_rpc: MakeRpc
+) -> None:
+    rpc = lying_rpc(anvil.url)
+    rpc.act = first_is_final
+    given = replace(session, rpc=(rpc.url,))
+    assert not publish(given, folder, "tool", "1.0.0", wait=False).already
+    again = publish(given, folder, "tool", "1.0.0", wait=False)
+    assert (again.already, again.final) == (True, False)
+    drafts = [Draft(folder, "tool", "1.0.0"), Draft(folder, "tool", "1.1.0")]
+    many = publish_many(given, drafts, wait=False)
+    assert [one.sequence for one in many.releases] == [1, 2]
 
 
 @every_job

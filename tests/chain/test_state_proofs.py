@@ -17,6 +17,7 @@ from integrity.core.links import Link
 from integrity.core.registry import head_slot, manifest_slot, release_slot
 from integrity.errors import (
     ChainMismatch,
+    HeaderUntrusted,
     NoQuorum,
     NotEndorsed,
     ProofInvalid,
@@ -25,7 +26,6 @@ from integrity.errors import (
     ReleaseNotFound,
     Rollback,
     RpcAnswerInvalid,
-    RpcUnavailable,
     StaleBlock,
     StoreError,
     UsageError,
@@ -245,8 +245,12 @@ def test_a_checkpoint_is_read_at_its_own_block(
     record = resolve(pinned, releases.first.link)
     assert (record.block, record.basis) == (block, "checkpoint, proven")
     unknown = replace(session, checkpoint=bytes(32))
-    with pytest.raises(RpcUnavailable, match="has no block"):
+    with pytest.raises(
+        HeaderUntrusted, match="no node has the block of the checkpoint 0x00"
+    ) as told:
         resolve(unknown, releases.first.link)
+    assert "has no block" in told.value.causes[0]
+    assert "the hash that you meant" in told.value.next
 
 
 def test_threat_3_another_block_in_the_place_of_the_checkpoint_is_not_read(
@@ -262,8 +266,9 @@ def test_threat_3_another_block_in_the_place_of_the_checkpoint_is_not_read(
         return forward()
 
     rpc.act = act
-    with pytest.raises(RpcAnswerInvalid, match="another block"):
+    with pytest.raises(HeaderUntrusted) as caught:
         resolve(replace(session, checkpoint=block.hash), releases.first.link)
+    assert "another block" in caught.value.causes[0]
 
 
 def test_threat_6_a_proof_of_another_block_than_the_one_read_at_proves_nothing(

@@ -60,6 +60,18 @@ def test_a_long_text_of_a_revocation_is_refused_before_it_is_paid_for(
     publisher.ok(*revoke, "ü" * 512)
 
 
+@pytest.mark.parametrize("command", [("revoke", "--reason", "defective"), ("latest",)])
+def test_a_link_that_pins_another_manifest_revokes_and_chooses_nothing(
+    publisher: User, link: str, command: tuple[str, ...]
+) -> None:
+    verb, *options = command
+    wrong = publisher.run(verb, link + "#" + "00" * 32, *options, "--json")
+    error = wrong.error("ManifestMismatch", 4)
+    pinned = f"{link}#{error['evidence']['actual']}"
+    assert not list(publisher.home.glob("journal/*.json"))
+    assert acted(publisher, verb, pinned, *options)["already"] == (verb == "latest")
+
+
 def test_an_endorsement_is_of_one_version(publisher: User, link: str) -> None:
     package = link.partition("@")[0]
     error = publisher.run("endorse", package, "--kind", "audited", "--json").error("UsageError", 2)

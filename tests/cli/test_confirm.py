@@ -31,6 +31,19 @@ def test_a_publish_that_did_not_wait_is_confirmed_with_its_receipt(publisher: Us
     assert publisher.ok("confirm", link).text.startswith(f"final  {link}\n")
 
 
+def test_the_receipt_of_another_release_is_not_overwritten(publisher: User) -> None:
+    link = begun(publisher)
+    publisher.ok("confirm", link, "d")
+    before = (publisher.place / "d.receipt").read_bytes()
+    other = publisher.place / "e"
+    other.mkdir()
+    (other / "a").write_text("x")
+    done = publisher.ok("publish", "e", "--package", "other", "--version", "2", "--json").json()
+    error = publisher.run("confirm", done["link"], "d", "--json").error("UsageError", 2)
+    assert "is of tool@1.0.0 of" in error["message"]
+    assert (publisher.place / "d.receipt").read_bytes() == before
+
+
 def test_what_is_not_final_in_time_or_not_recorded_could_not_be_confirmed(
     user: User, anvil: Anvil
 ) -> None:

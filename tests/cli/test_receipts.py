@@ -67,6 +67,19 @@ def test_a_receipt_is_checked_without_a_network_against_a_checkpoint(
     bad.error("UsageError", 2)
 
 
+@pytest.mark.parametrize("meant", [("--chain", "31337"), None])
+def test_a_checkpoint_of_a_chain_that_the_person_named_is_remembered(
+    release: Release, receipt: Path, offline: User, meant: tuple[str, ...] | None
+) -> None:
+    named = ("--publisher", release.address)
+    block = block_of(offline, receipt, release.address)
+    known = ("receipt", "check", receipt, *named, "--json")
+    offline.ok(*known, "--checkpoint", block)
+    assert block_of(offline, receipt, release.address) == block, "only the receipt says which chain"
+    offline.ok(*known, *(meant or (release.link,)), "--checkpoint", block)
+    assert offline.ok(*known).json()["basis"] == "seen before, proven"
+
+
 def test_a_folder_is_verified_without_a_network(
     release: Release, receipt: Path, offline: User, tmp_path: Path
 ) -> None:
@@ -76,8 +89,9 @@ def test_a_folder_is_verified_without_a_network(
     done = offline.ok(*verify, "--json").json()
     check(done, FIELDS["integrity verify"])
     assert (done["verdict"], done["basis"]) == ("verified", "checkpoint, proven")
-    assert offline.ok(*verify, release.link, "--json").json()["verdict"] == "verified"
     offline.run(*verify[:-2], "--json").error("HeaderUntrusted", 3)
+    assert offline.ok(*verify, release.link, "--json").json()["verdict"] == "verified"
+    assert offline.ok(*verify[:-2], "--json").json()["basis"] == "seen before, proven"
     offline.run(*verify, "--manifest", receipt, "--json").error("UsageError", 2)
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy.integrity").write_bytes(
