@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from integrity.disk.files import locked, read_small, write_whole
+from integrity.disk.tomllines import Keys, comments, without
 from integrity.errors import LimitExceeded, UsageError
 
 SETTINGS_LIMIT = 4 << 20
@@ -23,9 +24,6 @@ _MEND = "Mend the file, or move it away to start anew."
 
 _TOO_DEEP = "is nested too deep"
 _DEPTH_LIMIT = 64
-
-Keys = tuple[str, ...]
-"""Where something stands in a document: the keys from its root."""
 
 
 def changing(path: Path) -> contextlib.AbstractContextManager[None]:
@@ -43,6 +41,8 @@ def change_settings(
     """Set what ``tables`` say, each by its keys from the root, and take ``gone`` out; nothing else that the
     file says changes. ``check`` raises UsageError for a document that must not be written.
 
+    Comments on lines of their own stay, but those between the lines of what is taken out.
+
     Raises UsageError, and writes nothing, when the file is written in a way that cannot be changed so.
     """
     text = read_text(path)
@@ -52,6 +52,7 @@ def change_settings(
         try:
             new = _ended(way(text, tables, gone))
             is_meant = _is_same(_without_empty(tomllib.loads(new), gone), meant)
+            is_meant = is_meant and comments(text, gone) <= comments(new)
         except Exception:  # noqa: BLE001, S112 - whatever tomlkit stumbles over, the next way is tried
             continue
         if is_meant:
@@ -102,6 +103,11 @@ def _is_same(one: object, other: object) -> bool:
     return type(one) is type(other) and one == other
 
 
+def _by_lines(text: str, _: Mapping[Keys, Mapping[str, Any]], gone: Keys) -> str:
+    """The text without the lines of what is gone: tomlkit takes the comments along that come after them."""
+    return without(text, gone) if gone else text
+
+
 def _in_place(text: str, tables: Mapping[Keys, Mapping[str, Any]], gone: Keys) -> str:
     """The text with the change where it belongs, in the style of what is there."""
     import tomlkit  # only those who write need it
@@ -141,7 +147,7 @@ def _around(text: str, tables: Mapping[Keys, Mapping[str, Any]], gone: Keys) -> 
     return above + text + below if above or text else below.lstrip("\n")
 
 
-_WAYS = (_in_place, _around)
+_WAYS = (_by_lines, _in_place, _around)
 """Of changing a text, the nicest one first. tomlkit puts a new table beside its like, even where the lines
 after it belong to the root, and so would come to be the new table's.
 """

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from hypothesis import assume
 from hypothesis import strategies as st
 
+ABOVE = "# above "
+"""What a comment above a table begins with; the table's header follows, and nothing else."""
+
 Table = dict[str, Any]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+
+def above_tables(text: str, but: str | None = None) -> Counter[str]:
+    """The comments above tables, without those above an alias's own."""
+    lines = (line for line in text.splitlines() if line.startswith(ABOVE))
+    own = ["publishers", but]
+    return Counter(
+        line for line in lines if line[len(ABOVE) :].replace('"', "").split(".")[:2] != own
+    )
 
 
 @st.composite
@@ -20,8 +33,12 @@ def spellings(draw: Draw, document: Table) -> str:
     lines, sections = _spell(draw, document, ())
     text = _lines(draw, lines)
     for header, body in draw(st.permutations(sections)):
+        mark = f"{ABOVE}{header}\n"
+        above = draw(
+            st.sampled_from([mark, f"\n{mark}", f"\n{mark}# [parked]\n\n", f"\r\n{mark}", ""])
+        )
         comment = draw(st.sampled_from(["", "  # of this one"]))
-        text += f"[{header}]{comment}\n{_lines(draw, body)}"
+        text += f"{above}[{header}]{comment}\n{_lines(draw, body)}"
     if draw(st.booleans()):
         text = text.rstrip("\n")
     try:

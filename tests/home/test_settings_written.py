@@ -17,7 +17,7 @@ from integrity.disk.settings import SETTINGS_LIMIT, change_settings
 from integrity.errors import UsageError
 from integrity.home import Home
 from integrity.trust import TrustedPublisher, TrustStore
-from tests.home.spellings import spellings
+from tests.home.spellings import above_tables, spellings
 
 ALICE = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 BOB = "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
@@ -122,6 +122,7 @@ def test_adding_and_removing_change_what_they_mean_to_or_nothing(data: st.DataOb
         entry = {"chain": one.chain_id, "publisher": one.publisher}
         meant.setdefault("publishers", {}).setdefault(one.alias, entry)
     assert tomllib.loads(path.read_text()) == meant
+    assert above_tables(path.read_text()) == above_tables(text)
     for alias in data.draw(st.permutations(sorted(meant["publishers"]))):
         kept = path.read_bytes()
         try:
@@ -130,8 +131,9 @@ def test_adding_and_removing_change_what_they_mean_to_or_nothing(data: st.DataOb
             assert path.read_bytes() == kept
             return
         del meant["publishers"][alias]
-        found = tomllib.loads(path.read_text())
-        assert {"publishers": {}, **found} == meant
+        new = path.read_text()
+        assert {"publishers": {}, **tomllib.loads(new)} == meant
+        assert above_tables(kept.decode(), alias) <= above_tables(new)
 
 
 @settings(max_examples=150, deadline=None)
@@ -170,6 +172,7 @@ def test_what_is_configured_changes_that_or_nothing(
         found.setdefault("chains", {})
         meant.setdefault("chains", {})
     assert found == meant
+    assert above_tables(path.read_text()) == above_tables(text)
 
 
 def test_what_cannot_be_written_rightly_is_not_and_the_error_gives_the_lines() -> None:
