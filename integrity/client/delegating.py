@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from integrity.client.session import Session
 from integrity.core.links import Link
+from integrity.core.names import ZERO_ADDRESS, checksum_address
 from integrity.core.registry import (
     ALL_PACKAGES,
     Block,
@@ -13,6 +14,7 @@ from integrity.core.registry import (
     decode_controller,
     decode_expiry,
     delegate_slot,
+    pending_slot,
     publisher_slot,
 )
 from integrity.verifier.state import basis
@@ -33,7 +35,8 @@ class Delegate:
 @dataclass(frozen=True, slots=True)
 class Delegates:
     """A publisher's controller and delegates at one block; ``basis`` says who vouches for that. What is
-    there is proven; whoever hides an event hides a delegate.
+    there is proven; whoever hides an event hides a delegate. ``offered`` is the account to which the
+    publisher is offered, and which may accept.
     """
 
     publisher: str
@@ -42,6 +45,7 @@ class Delegates:
     block: Block
     basis: str
     finality: str
+    offered: str | None = None
 
 
 def delegates(session: Session, chain_id: int, publisher: str) -> Delegates:
@@ -49,8 +53,8 @@ def delegates(session: Session, chain_id: int, publisher: str) -> Delegates:
     :meth:`Session.view` and reading raise.
     """
     view = session.view(Link(chain_id, publisher, "all"))
-    (word,) = view.words([publisher_slot(publisher)])
-    controller = decode_controller(word, publisher)
+    word, pending = view.words([publisher_slot(publisher), pending_slot(publisher)])
+    controller, offered = decode_controller(word, publisher), checksum_address(pending[12:])
     first = session.config.first_block.get(chain_id, 0)
     told = sorted(
         view.delegates(publisher, first), key=lambda one: (one[1] != ALL_PACKAGES, one[1], one[0])
@@ -63,4 +67,7 @@ def delegates(session: Session, chain_id: int, publisher: str) -> Delegates:
         if expiry
     )
     how = basis(view.vouched, proven=view.is_proven)
-    return Delegates(publisher, controller, found, view.block, how, view.vouched.finality)
+    return Delegates(
+        publisher, controller, found, view.block, how, view.vouched.finality,
+        None if offered == ZERO_ADDRESS else offered,
+    )  # fmt: skip

@@ -89,8 +89,13 @@ def test_what_is_chosen_endorsed_and_delegated_is_told(publisher: User, link: st
     told = publisher.ok("delegate", "remove", STRANGER, "--package", "tool", "--no-wait").text
     assert f"{STRANGER} has no right for tool of" in told
     assert acted(publisher, "delegate", "remove", STRANGER, "--package", "tool")["already"]
-    offered = publisher.ok("controller", "offer", STRANGER, "--no-wait").text
+    offered = publisher.ok("controller", "offer", STRANGER).text
     assert "has to accept" in offered
+    assert f"OFFERED to {STRANGER}" in publisher.ok("delegate", "list").text
+    assert publisher.ok("delegate", "list", "--json").json()["offered"] == STRANGER
+    nobody = publisher.ok("controller", "offer", "0x" + "00" * 20).text
+    assert "is offered to nobody any more" in nobody
+    assert publisher.ok("delegate", "list", "--json").json()["offered"] is None
     refused = publisher.run("controller", "accept", STRANGER, "--json")
     assert "was not offered to" in refused.error("TransactionRefused", 2)["message"]
 

@@ -285,6 +285,7 @@ def list_delegates(
             "publisher": found.publisher,
             "controller": found.controller.address,
             "epoch": found.controller.epoch,
+            "offered": found.offered,
             "delegates": [
                 {
                     "address": one.address,
@@ -299,6 +300,8 @@ def list_delegates(
         })  # fmt: skip
         return
     output.say(f"{found.publisher}, controlled by {found.controller.address}")
+    if found.offered is not None:
+        output.say(f"  OFFERED to {found.offered}, who acts for it from when they accept")
     for one in found.delegates:
         until = "until" if one.is_active else "EXPIRED"
         output.say(
@@ -327,15 +330,17 @@ def offer(
 ) -> None:
     """Offer a publisher to another account.
 
-    Nothing changes until that account accepts.
+    Nothing changes until that account accepts. To the address 0x0000000000000000000000000000000000000000 it
+    takes an earlier offer back.
     """
-    from integrity.core.names import parse_address
+    from integrity.core.names import ZERO_ADDRESS, parse_address
 
     acting = _Acting(session(rpc=rpc, chain=chain, max_fee=max_fee), key, wait, as_json)
     actor = acting.here()
     who, address = parse_address(publisher or actor.address), parse_address(to)
     done = actor.offer_control(who, address)
-    acting.tell(done, f"{who} is offered to {address}, who has to accept")
+    told = f"{who} is offered to {address}, who has to accept"
+    acting.tell(done, told if address != ZERO_ADDRESS else f"{who} is offered to nobody any more")
 
 
 @controllers.command("accept")
