@@ -11,7 +11,9 @@ from integrity.client.session import Session
 from integrity.core.links import Link
 from integrity.disk.files import named
 from integrity.errors import Unfinalized, UsageError
+from integrity.ports import Report
 from integrity.publishing.recording import Recorder
+from integrity.publishing.telling import say_waiting
 from integrity.publishing.writing import FINAL_SECONDS
 from integrity.verifier.record import Record
 
@@ -25,7 +27,12 @@ class Confirmed:
 
 
 def confirm(
-    session: Session, link: Link, folder: Path | None = None, *, timeout: float = FINAL_SECONDS
+    session: Session,
+    link: Link,
+    folder: Path | None = None,
+    *,
+    timeout: float = FINAL_SECONDS,
+    report: Report | None = None,
 ) -> Confirmed:
     """Wait until a release's record is final, and forget its transaction; then put the receipt beside its
     folder, if there is one.
@@ -40,6 +47,7 @@ def confirm(
         )
     recorder = Recorder(session, link, link.named_version)
     standing = recorder.standing()
+    say_waiting(report)
     if standing is None or recorder.wait_standing_final(standing.manifest, timeout) is None:
         raise Unfinalized(
             f"{link} is in no block of chain {link.chain_id}, or the chain dropped it",

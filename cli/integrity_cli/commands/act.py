@@ -26,6 +26,7 @@ from integrity_cli.options import (
     known,
     session,
 )
+from integrity_cli.progress import note
 from integrity_cli.values import as_of, block_value, cost, transaction_value
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class _Acting:
     def _actor(self, chain_id: int) -> Actor:
         from integrity.publishing.acting import Actor
 
-        return Actor(self.given, chain_id, self.key, self.wait)
+        return Actor(self.given, chain_id, self.key, self.wait, note)
 
     def tell(self, done: Acted, what: str, more: Mapping[str, Any] = MappingProxyType({})) -> None:
         """Say what was done, in the form that was asked for."""
