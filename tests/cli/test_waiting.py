@@ -45,7 +45,7 @@ def until_told(waiter: User, anvil: Anvil, *command: str) -> list[str]:
 
 def test_events_tell_that_publish_and_confirm_wait(waiter: User, anvil: Anvil) -> None:
     for command in ("publish", "confirm"):
-        asked = PUBLISH
+        asked: tuple[str, ...] = PUBLISH
         if command == "confirm":
             again = waiter.ok(*PUBLISH[:-1], "2.0.0", "--no-wait", "--json").json()
             asked = ("confirm", again["link"])
