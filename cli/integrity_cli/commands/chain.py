@@ -136,7 +136,10 @@ def deploy(
     key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Put the registry at its one address on a chain, and wait until that is final."""
+    """Put the registry at its one address on a chain.
+
+    It returns once that is final.
+    """
     from integrity.publishing.deploying import deploy as run
 
     result = run(session(rpc=rpc, chain=chain), key, note)
