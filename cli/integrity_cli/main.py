@@ -34,6 +34,7 @@ from integrity_cli.commands import (
 )
 
 _INTERRUPTED = 130
+_NO_READER = 141  # as shells show SIGPIPE
 
 app = typer.Typer(
     name="integrity",
@@ -102,7 +103,7 @@ def _usage_message(error: typer.TyperException) -> str:
 
 def main() -> None:
     """Run a command. 0 done or verified, 2 usage or refused, 3 could not check, 4 does not verify,
-    130 Ctrl-C; 1 is left to a crash, so that none is taken for a verdict.
+    130 Ctrl-C, 141 nobody reads the output; 1 is left to a crash, so that none is taken for a verdict.
     """
     try:
         code = _run(as_json="--json" in sys.argv)
@@ -110,7 +111,7 @@ def main() -> None:
         # Whoever read the output has gone, as with `| head`; there is nobody to tell. Typer makes a
         # SystemExit of it, and of nothing else.
         output.abandon()
-        code = 3
+        code = _NO_READER
     sys.exit(code)
 
 

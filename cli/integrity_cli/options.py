@@ -115,11 +115,25 @@ EitherCheckpoint = Annotated[
 Why = Annotated[
     bool, typer.Option("--why", help="Tell each step of the verifier, and what it found.")
 ]
+
+
+def path(text: str) -> Path:
+    """A path as it was given. The empty text is none: Python would take it for this folder; and a URL is
+    nowhere on this machine.
+    """
+    if not text:
+        raise typer.BadParameter("an empty path; write . for this folder")
+    if text.lower().startswith(("http://", "https://")):
+        raise typer.BadParameter("a URL, where a file or folder of this machine is meant")
+    return Path(text)
+
+
 Lock = Annotated[
     Path | None,
     typer.Option(
         "--lock",
         metavar="FILE",
+        parser=path,
         help="Take only the release that this lock file says of the package.",
     ),
 ]
@@ -212,17 +226,6 @@ def _rate(option: str, text: str | None) -> float | None:
     if not size:
         raise UsageError(f"{option} takes bytes a second, not {text!r}", next="As 500K or 5 MiB.")
     return float(size)
-
-
-def path(text: str) -> Path:
-    """A path as it was given. The empty text is none: Python would take it for this folder; and a URL is
-    nowhere on this machine.
-    """
-    if not text:
-        raise typer.BadParameter("an empty path; write . for this folder")
-    if text.lower().startswith(("http://", "https://")):
-        raise typer.BadParameter("a URL, where a file or folder of this machine is meant")
-    return Path(text)
 
 
 def receipt(file: Path) -> tuple[bytes, Link]:

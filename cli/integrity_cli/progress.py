@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,23 +52,43 @@ def shown(form: Form, *, as_json: bool) -> Iterator[Report | None]:
         with _bar() as report:
             yield report
     elif form == Form.PLAIN:
-        yield _now_and_then(_LINE_SECONDS, lambda state: output.note(line(state)))
+        with _now_and_then(_LINE_SECONDS, lambda state: output.note(line(state))) as report:
+            yield report
     else:
-        yield _now_and_then(_EVENT_SECONDS, lambda state: output.note(json.dumps(event(state))))
+        told = _now_and_then(_EVENT_SECONDS, lambda state: output.note(json.dumps(event(state))))
+        with told as report:
+            yield report
 
 
-def _now_and_then(seconds: float, show: Callable[[Progress], None]) -> Report:
-    """Shows at most so often, and nothing at all of what is over before."""
-    latest = time.monotonic()
+def note(state: Progress) -> None:
+    """A report of its own for what has one phase to tell of, and no ``--progress``."""
+    output.note(line(state))
+
+
+@contextlib.contextmanager
+def _now_and_then(seconds: float, show: Callable[[Progress], None]) -> Iterator[Report]:
+    """Shows where things are so often, and nothing at all of what is over before. A phase that reports
+    itself once, as a wait does, is told of as long as it lasts.
+    """
+    latest: Progress | None = None
+    over = threading.Event()
 
     def report(state: Progress) -> None:
         nonlocal latest
-        now = time.monotonic()
-        if now - latest >= seconds:
-            latest = now
-            show(state)
+        latest = state
 
-    return report
+    def tell() -> None:
+        while not over.wait(seconds):
+            if latest is not None:
+                show(latest)
+
+    teller = threading.Thread(target=tell, name="progress", daemon=True)
+    teller.start()
+    try:
+        yield report
+    finally:
+        over.set()
+        teller.join()
 
 
 def event(state: Progress) -> dict[str, Any]:
@@ -101,7 +121,9 @@ def seconds_left(state: Progress) -> int | None:
 
 def line(state: Progress) -> str:
     """The same for people."""
-    text = f"{state.phase}  {amount(state, state.done)}"
+    text = state.phase
+    if state.unit:
+        text += f"  {amount(state, state.done)}"
     if state.total:
         text += f" of {amount(state, state.total)} ({state.done * 100 // state.total} %)"
     left = seconds_left(state)
@@ -149,6 +171,8 @@ def _bar() -> Iterator[Report]:
     class Amount(DownloadColumn):
         def render(self, task: Task) -> Text:
             unit = task.fields["unit"]
+            if not unit:
+                return Text("")
             if unit == "bytes":
                 return super().render(task)
             total = "" if task.total is None else f"/{round(task.total):,}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
+from io import RawIOBase
 from pathlib import Path
 from types import TracebackType
 
@@ -43,6 +43,7 @@ from integrity.ports import MANIFEST, ManifestHolder, Piece
 from integrity.verifier.content import manifest_digest, step6_manifest
 
 _WHAT = "the manifest"
+_PORTION = 1 << 20
 _HELD = 8 << 20
 """Bytes of a manifest up to which its files are held in memory, as they are gone through more than once."""
 
@@ -114,11 +115,12 @@ class ManifestFile:
                 raise LimitExceeded(
                     f"{str(source)!r} has more than the {MANIFEST_LIMIT} bytes of a manifest"
                 )
-            given = source.open("rb")
+            given = source.open("rb", buffering=0)
         except OSError as error:
-            raise UsageError(f"cannot read {str(source)!r}: {error.strerror or error}") from error
+            raise _cannot_read(source, error) from error
         with given, _no_room(), self.path.open("wb") as kept:
-            shutil.copyfileobj(given, kept)
+            for portion in _read(given, source):
+                kept.write(portion)
 
     def fetch(self, fetcher: Fetcher, digest: bytes) -> None:
         """Fetch it by its digest: block by block, each checked, or from beside the files.
@@ -286,6 +288,22 @@ class _Leaves:
         with _no_room():
             write_at(self._fd, data, piece.offset)
         self.done.add(piece.number)
+
+
+def _read(file: RawIOBase, source: Path) -> Iterator[bytes]:
+    """What is left of a file that the user named. Raises UsageError."""
+    while True:
+        try:
+            portion = file.read(_PORTION)
+        except OSError as error:
+            raise _cannot_read(source, error) from error
+        if not portion:
+            return
+        yield portion
+
+
+def _cannot_read(source: Path, error: OSError) -> UsageError:
+    return UsageError(f"cannot read {str(source)!r}: {error.strerror or error}")
 
 
 @contextlib.contextmanager

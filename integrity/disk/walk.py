@@ -185,7 +185,7 @@ def _decode(raw: bytes, prefix: str) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise PathRefused(
-            f"the name {raw!r} in {prefix or 'the folder'!r} is not UTF-8",
+            f"the name {raw!r} in {repr(prefix) if prefix else 'the folder'} is not UTF-8",
             next="Rename it, then publish again.",
         ) from error
 

@@ -83,7 +83,7 @@ def history_at(session: Session, index: Index, view: View, link: Link) -> Histor
         raise RpcAnswerInvalid(
             f"the RPC {view.node.name} gives {len(entries)} events of {link.package}, "
             f"but the state has {head.count} releases",
-            next=f"Use an RPC that keeps all events, and delete {session.home.index}: it is made anew.",
+            next=_where_events_are(session, link.chain_id),
         )
     policy = session.policy(link.chain_id, link)
     since = session.trust.compromised_since(link.chain_id, link.publisher)
@@ -96,6 +96,18 @@ def history_at(session: Session, index: Index, view: View, link: Link) -> Histor
         view.block,
         basis(view.vouched, proven=view.is_proven),
         view.vouched.finality,
+    )
+
+
+def _where_events_are(session: Session, chain_id: int) -> str:
+    """What to do when some are missing."""
+    keeps = f"se an RPC that keeps all events, and delete {session.home.index}: it is made anew."
+    first = session.config.first_block.get(chain_id, 0)
+    if not first:
+        return "U" + keeps
+    return (
+        f"{session.home.config_file} has first_block = {first}, and no event before that block is read: "
+        f"mend that if the registry is older; else u{keeps}"
     )
 
 

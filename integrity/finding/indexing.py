@@ -73,7 +73,7 @@ def bring_up(
     what is to be told to people.
 
     The nodes are asked in their order until one gives all. Raises RpcUnavailable, with why each of them did
-    not, or StoreError; what was read is kept.
+    not, StoreError, or UsageError when config.toml has it begin after that block; what was read is kept.
     """
     from integrity.chain.reader import RpcReader
     from integrity.index.syncing import Sync
@@ -82,6 +82,12 @@ def bring_up(
     policy = session.policy(chain_id, link)
     final = policy.finality == FINALIZED and policy.confirmations is None
     first = session.config.first_block.get(chain_id, 0)
+    if first > view.block.number and index.mark(scope_of_view(view)) is None:
+        raise UsageError(
+            f"{session.home.config_file} has first_block = {first} for chain {chain_id}, which is read at "
+            f"block {view.block.number}: no event would be found",
+            next="Mend it: it is the block in which the registry was deployed there; or take it out.",
+        )
     failed: list[RpcUnavailable] = []
     # Two of one server have one vote, and may keep different histories all the same.
     for url in dict.fromkeys(session.config.nodes(chain_id, session.rpc)):

@@ -37,6 +37,8 @@ from integrity.core.registry import (
     release_slot,
 )
 from integrity.errors import ReleaseNotFound, TransactionRefused, UsageError
+from integrity.ports import Report
+from integrity.publishing.telling import say_waiting
 from integrity.publishing.writing import FINAL_SECONDS, open_writer
 from integrity.verifier.checks import check_pin
 
@@ -73,6 +75,7 @@ class Actor:
     chain_id: int
     key: str | None = None
     wait: bool = True
+    report: Report | None = None
 
     @property
     def address(self) -> str:
@@ -294,6 +297,7 @@ class Actor:
                 if mined is None:
                     return Acted(self.chain_id, info.address, already=True)
         if self.wait:
+            say_waiting(self.report)
             mined = writer.wait_final(mined, signer, FINAL_SECONDS)
         return Acted(
             self.chain_id, info.address, there, mined.hash, mined.block, mined.gas_used, mined.fee,

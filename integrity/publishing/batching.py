@@ -40,10 +40,10 @@ from integrity.publishing.preparing import (
     Preparation,
     Published,
     receiving,
-    say,
     settling,
 )
 from integrity.publishing.recording import Standing
+from integrity.publishing.telling import say, say_waiting
 from integrity.publishing.writing import (
     FINAL_SECONDS,
     check_funds,
@@ -138,7 +138,7 @@ def publish_many(
             say(report, "recording")
             for one in missing:
                 held.enter_context(one.held_fast(lambda: batch.entry() is not None))
-            mined = _land(writer, signer, batch, results, serves, wait=wait)
+            mined = _land(writer, signer, batch, results, serves, wait=wait, report=report)
         done = replace(
             done, transaction=mined.hash if mined else None, block=mined.block if mined else None,
             # What an earlier run paid is told of that one alone.
@@ -170,7 +170,7 @@ def _built(
 
 def _land(
     writer: ChainWriter, signer: Signer, batch: _Batch, results: Sequence[Published],
-    serves: Sequence[Callable[[], None]], *, wait: bool,
+    serves: Sequence[Callable[[], None]], *, wait: bool, report: Report | None,
 ) -> Mined | None:  # fmt: skip
     """Record what is missing and wait for it -> by which transaction; None when others, or an earlier run
     that was final before, did all of it.
@@ -183,6 +183,8 @@ def _land(
             mined = writer.look_up(entry) if entry is not None else None
         for serve in serves:
             serve()
+        if wait:
+            say_waiting(report)
         if mined is not None:
             return writer.wait_final(mined, signer, FINAL_SECONDS) if wait else mined
     except (ReleaseExists, TransactionRefused):

@@ -10,6 +10,8 @@ from integrity.client.session import Session
 from integrity.core.names import keccak256
 from integrity.core.registry import CREATE2_PROXY
 from integrity.errors import TransactionRefused
+from integrity.ports import Report
+from integrity.publishing.telling import say_waiting
 from integrity.publishing.writing import open_writer
 from integrity.verifier.checks import check_chain, check_code
 
@@ -23,8 +25,8 @@ class Deployed:
     transaction: bytes | None
 
 
-def deploy(session: Session, key: str | None = None) -> Deployed:
-    """Deploy through the deterministic proxy, unless it is done already.
+def deploy(session: Session, key: str | None = None, report: Report | None = None) -> Deployed:
+    """Deploy through the deterministic proxy, unless it is done already, and wait until that is final.
 
     Raises TransactionRefused when the chain has no proxy, ChainMismatch, RegistryMismatch,
     RpcUnavailable or KeyRefused.
@@ -46,5 +48,7 @@ def deploy(session: Session, key: str | None = None) -> Deployed:
     signer = session.signer(session.key(key))
     writer = open_writer(session, chain_id, reader.url)
     call = deploy_call(chain_id)
-    mined = writer.wait_final(writer.send(signer, lambda: call), signer)
+    mined = writer.send(signer, lambda: call)
+    say_waiting(report)
+    mined = writer.wait_final(mined, signer)
     return Deployed(artifact.address, chain_id, mined.hash)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, TypeVar
 from integrity.core.links import Link
 from integrity.core.registry import Block
 from integrity.errors import ReleaseExists, RpcAnswerInvalid, TransactionRefused
-from integrity.ports import Signer
+from integrity.ports import Report, Signer
 from integrity.publishing.preparing import Published
 from integrity.publishing.recording import Recorder, Standing
+from integrity.publishing.telling import say_waiting
 from integrity.publishing.writing import FINAL_SECONDS
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _Result = TypeVar("_Result", Published, Submitted)
 
 def land(
     recorder: Recorder, signer: Signer, result: _Result, make_call: Callable[[], Call],
-    serve: Callable[[], None], *, wait: bool,
+    serve: Callable[[], None], *, wait: bool, report: Report | None = None,
 ) -> _Result:  # fmt: skip
     """Record a release by this call -> the result with where it stands. ``serve`` is called once it is in a
     block. Raises what sending and waiting raise, and ReleaseExists.
@@ -52,11 +53,14 @@ def land(
         mined = recorder.record(signer, make_call)
         serve()
         if wait:
+            say_waiting(report)
             mined = recorder.wait_final(mined, signer, FINAL_SECONDS)
     except (ReleaseExists, TransactionRefused):
         # Perhaps another machine was faster.
         standing = recorder.standing()
-        stands = found_standing(recorder, standing, result, serve, wait=wait) if standing else None
+        stands = None
+        if standing is not None:
+            stands = found_standing(recorder, standing, result, serve, wait=wait, report=report)
         if stands is None:
             raise
         return stands
@@ -86,7 +90,7 @@ def landed(recorder: Recorder, result: _Result, mined: Mined, *, final: bool) ->
 
 def found_standing(
     recorder: Recorder, standing: Standing, result: _Result, serve: Callable[[], None], *,
-    wait: bool,
+    wait: bool, report: Report | None = None,
 ) -> _Result | None:  # fmt: skip
     """The same release is recorded already: find out by which transaction, and send nothing. None
     when a reorganisation drops it while it is waited for.
@@ -94,6 +98,7 @@ def found_standing(
     check_same(standing, result)
     serve()
     if wait:
+        say_waiting(report)
         final = recorder.wait_standing_final(result.manifest, FINAL_SECONDS)
         if final is None:
             return None

@@ -17,8 +17,9 @@ from integrity.disk.files import write_parts
 from integrity.disk.hashing import Take
 from integrity.disk.sidecars import write_sidecar
 from integrity.errors import RefusedError, SourceChanged, StoreError
-from integrity.ports import Progress, Report
+from integrity.ports import Report
 from integrity.publishing.keeping import Keeper
+from integrity.publishing.telling import say
 from integrity.store.database import Store
 
 
@@ -197,12 +198,6 @@ def settling(keepers: Sequence[Keeper], warnings: list[str]) -> Iterator[None]:
     settled = beside(lambda: [w for keeper in keepers for w in keeper.settle()], "settle")
     yield
     warnings.extend(settled.result())
-
-
-def say(report: Report | None, phase: str) -> None:
-    """Tell of a phase that has no measure."""
-    if report:
-        report(Progress(phase, 0))
 
 
 def _displaced(store: Store, built: ReleaseBuilder) -> list[str]:

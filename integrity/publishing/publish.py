@@ -19,10 +19,10 @@ from integrity.publishing.preparing import (
     Preparation,
     Published,
     receiving,
-    say,
     settling,
 )
 from integrity.publishing.recording import Recorder
+from integrity.publishing.telling import say
 from integrity.publishing.writing import check_funds
 
 if TYPE_CHECKING:
@@ -92,10 +92,14 @@ def publish(
                 say(report, "recording")
                 stands = None
                 if standing is not None:
-                    stands = found_standing(recorder, standing, result, serve, wait=wait)
+                    stands = found_standing(
+                        recorder, standing, result, serve, wait=wait, report=report
+                    )
                 if stands is None:
                     with preparation.held_fast(lambda: recorder.is_signed(result.manifest)):
-                        stands = land(recorder, signer, result, make_call, serve, wait=wait)
+                        stands = land(
+                            recorder, signer, result, make_call, serve, wait=wait, report=report
+                        )
                 result = stands
         return preparation.ship(result) if sidecar else result
 

@@ -24,10 +24,10 @@ from integrity.publishing.preparing import (
     Preparation,
     Published,
     receiving,
-    say,
     settling,
 )
 from integrity.publishing.recording import Recorder
+from integrity.publishing.telling import say
 
 WEEK = 7 * 86_400
 

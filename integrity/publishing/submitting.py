@@ -11,6 +11,7 @@ from integrity.core.request import Request
 from integrity.core.signatures import signer_of_65
 from integrity.core.times import moment
 from integrity.errors import SignatureInvalid, TransactionRefused, UsageError
+from integrity.ports import Report
 from integrity.publishing.landing import Submitted, check_same, found_standing, land
 from integrity.publishing.recording import Recorder, submit_purpose
 
@@ -22,7 +23,12 @@ _MARGIN = 60
 
 
 def submit(
-    session: Session, request: Request, *, key: str | None = None, wait: bool = True
+    session: Session,
+    request: Request,
+    *,
+    key: str | None = None,
+    wait: bool = True,
+    report: Report | None = None,
 ) -> Submitted:
     """Record a release for who signed the request, with a key of one's own, which need not be known to
     anybody. Everything that the registry would refuse is refused before anything is paid.
@@ -36,7 +42,7 @@ def submit(
     standing = recorder.standing()
     if standing is not None:
         check_same(standing, result)
-        stands = found_standing(recorder, standing, result, _nothing, wait=wait)
+        stands = found_standing(recorder, standing, result, _nothing, wait=wait, report=report)
         if stands is not None:
             return stands
     _check_signature(session, request)
@@ -49,7 +55,9 @@ def submit(
         )
 
     recorder.estimate(make_call, info.address)
-    return land(recorder, session.signer(info), result, make_call, _nothing, wait=wait)
+    return land(
+        recorder, session.signer(info), result, make_call, _nothing, wait=wait, report=report
+    )
 
 
 def _nothing() -> None:

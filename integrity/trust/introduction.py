@@ -14,7 +14,13 @@ from integrity.chain.profiles import is_chain_id, profile_of
 from integrity.core.jsonlines import parse_object
 from integrity.core.links import IS_ALIAS
 from integrity.core.names import parse_address
-from integrity.errors import FormatError, LimitExceeded, SourcesUnavailable, UsageError
+from integrity.errors import (
+    AddressMalformed,
+    FormatError,
+    LimitExceeded,
+    SourcesUnavailable,
+    UsageError,
+)
 from integrity.net.answers import ask, reason_of
 from integrity.net.hosts import is_loopback
 from integrity.net.pool import pool_manager
@@ -87,7 +93,10 @@ def introduced(site: Site, alias: str | None = None) -> list[TrustedPublisher]:
             f"{site.url} answers {answer.status}{redirected if 300 <= answer.status < 400 else ''}",
             next="Ask the publisher for their address, and compare it: `integrity trust add ALIAS 0x…`.",
         )
-    return parse_introduction(answer.body, alias or site.alias)
+    try:
+        return parse_introduction(answer.body, alias or site.alias)
+    except FormatError as error:
+        raise error.about(site.url.removesuffix(PATH)) from None
 
 
 def parse_introduction(data: bytes, alias: str) -> list[TrustedPublisher]:
@@ -124,4 +133,7 @@ def _entry(entry: object, alias: str, *, alone: bool) -> TrustedPublisher:
             f"{full[:80]!r} cannot be an alias",
             next="Choose the beginning with --as, as --as acme.",
         )
-    return TrustedPublisher(full, chain_id, parse_address(address))
+    try:
+        return TrustedPublisher(full, chain_id, parse_address(address))
+    except AddressMalformed as error:
+        raise error.about(f"the site's {PATH}") from None

@@ -173,7 +173,7 @@ class Trust:
                     check_package(name)
                 except FormatError as error:
                     raise UsageError(
-                        f"{self._path}: {what}.packages] is of {error.message}", next=error.next
+                        f"{self._path}: {what}.packages]: {error.message}", next=error.next
                     ) from error
         self._check_together()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from tests.chain.anvils import Anvil
 from tests.chain.conftest import MakeAnvil
 
 from .conftest import Release
-from .running import User
+from .running import COMMAND, User
 
 STRANGER = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 LINK = f"integrity:31337:{STRANGER}/tool@1.0.0"
@@ -63,6 +65,21 @@ def test_a_command_line_that_is_none_is_told_so_in_words(
     assert (done.code, done.out) == (2, b"")
     assert done.errors.startswith("integrity: ")
     assert "--help" in done.errors
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)], ids=["words", "json"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_who_has_gone_ends_it_as_a_shell_shows_it(
+    publisher: User, more: tuple[str, ...], unbuffered: str
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [COMMAND, "key", "list", *more], env=publisher.env(PYTHONUNBUFFERED=unbuffered),
+        stdout=writer, stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 REFUSED = [

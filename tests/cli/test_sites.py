@@ -120,9 +120,12 @@ def test_what_a_site_should_not_say(site: Site, visitor: User) -> None:
         (200, b"x" * (1 << 20), "LimitExceeded", 2),
         (200, b"<html>", "FormatError", 2),
         (200, json.dumps(GOOD).replace("5aAe", "5aae").encode(), "AddressMalformed", 2),
+        (200, json.dumps(GOOD).replace(ADDRESS, "0x12").encode(), "AddressMalformed", 2),
     ):
         site.status, site.body = status, body
-        visitor.run("trust", "add", site.url, "--yes", "--json").error(name, code)
+        error = visitor.run("trust", "add", site.url, "--yes", "--json").error(name, code)
+        assert site.url in error["message"]
+        assert ".well-known/integrity.json" in error["message"]
     assert visitor.ok("trust", "list", "--json").json() == {"publishers": []}
 
 

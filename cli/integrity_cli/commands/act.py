@@ -26,6 +26,7 @@ from integrity_cli.options import (
     known,
     session,
 )
+from integrity_cli.progress import note
 from integrity_cli.values import as_of, block_value, cost, transaction_value
 
 if TYPE_CHECKING:
@@ -91,9 +92,16 @@ class _Acting:
     def _actor(self, chain_id: int) -> Actor:
         from integrity.publishing.acting import Actor
 
-        return Actor(self.given, chain_id, self.key, self.wait)
+        return Actor(self.given, chain_id, self.key, self.wait, note)
 
-    def tell(self, done: Acted, what: str, more: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def tell(
+        self,
+        done: Acted,
+        what: str,
+        more: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        already: str = "it stood so already; nothing was sent",
+    ) -> None:
         """Say what was done, in the form that was asked for."""
         if self.as_json:
             fields = {"chain_id": done.chain_id, "by": done.by, "already": done.already}
@@ -101,7 +109,7 @@ class _Acting:
             return
         output.say(what)
         if done.already:
-            output.say("  it stood so already; nothing was sent")
+            output.say(f"  {already}")
         elif done.transaction is not None and done.block is not None:
             state = "final" if done.final else "not final yet"
             output.say(
@@ -177,6 +185,9 @@ def endorse(
         (code for code, name in ENDORSEMENT_KINDS.items() if kind and name == kind.value), None
     )
     done = acting.on(parsed).endorse(parsed, code)
+    if kind is None and done.already and done.transaction is None:
+        acting.tell(done, f"not endorsed by {done.by}: {parsed}", already="nothing was sent")
+        return
     what = "withdrawn" if kind is None else kind.value
     acting.tell(done, f"endorsed {parsed} ({what}) as {done.by}")
 

@@ -95,7 +95,9 @@ def publish_batch(
 
 
 def read(file: Path) -> list[Draft]:
-    """The releases that a file lists; their paths are relative to its folder. Raises UsageError."""
+    """The releases that a file lists; their paths are relative to its folder. Raises UsageError or
+    FormatError.
+    """
     from integrity.disk.settings import load_toml
     from integrity.errors import UsageError
 
@@ -123,6 +125,7 @@ def _draft(file: Path, number: int, entry: Any) -> Draft:
             raise _broken(file, f"{where} with the unknown {name[:40]!r}")
         if not isinstance(item, kind):
             raise _broken(file, f"{where} whose {name} is not {_CALLED[kind]}")
+    _check_names(file, number, entry)
     meta = entry.get("meta", {})
     if not entry["path"] or "\0" in entry["path"]:
         raise _broken(file, f"{where} whose path is none: {entry['path'][:40]!r}")
@@ -133,6 +136,17 @@ def _draft(file: Path, number: int, entry: Any) -> Draft:
         file.parent / entry["path"], entry["package"], entry["version"], meta,
         entry.get("latest", True), entry.get("follow_symlinks", False), entry.get("also", True),
     )  # fmt: skip
+
+
+def _check_names(file: Path, number: int, entry: dict[str, Any]) -> None:
+    from integrity.core.names import check_package, check_version
+    from integrity.errors import FormatError
+
+    try:
+        check_package(entry["package"])
+        check_version(entry["version"])
+    except FormatError as error:
+        raise error.about(f"{file}: [[release]], number {number}") from None
 
 
 def _broken(file: Path, what: str) -> Exception:

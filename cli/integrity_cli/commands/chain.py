@@ -8,6 +8,7 @@ import typer
 
 from integrity_cli import output
 from integrity_cli.options import Chain, Json, Key, Rpc, session
+from integrity_cli.progress import note
 
 if TYPE_CHECKING:
     from integrity.devchain.chain import ChainStatus, DevelopmentChain
@@ -135,10 +136,13 @@ def deploy(
     key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Put the registry at its one address on a chain."""
+    """Put the registry at its one address on a chain.
+
+    It returns once that is final.
+    """
     from integrity.publishing.deploying import deploy as run
 
-    result = run(session(rpc=rpc, chain=chain), key)
+    result = run(session(rpc=rpc, chain=chain), key, note)
     if as_json:
         output.emit({
             "registry": result.registry,

@@ -56,9 +56,16 @@ def new(*, name: Name = None, as_json: Json = False) -> None:
 @app.command("list")
 def list_keys(*, as_json: Json = False) -> None:
     """List this home's keys, and the signers elsewhere that it may ask."""
+    from integrity.errors import KeyRefused
+    from integrity.keys.environment import environment_signer
+
     given = session()
     keys, problems = given.keystore.readable()
     signers, warnings = given.signers(), [problem.message for problem in problems]
+    try:
+        environment_signer()
+    except KeyRefused as error:
+        warnings.append(error.message)
     default = _default(given)
     if as_json:
         output.emit({

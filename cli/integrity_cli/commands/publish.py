@@ -175,6 +175,7 @@ def confirm(
     *,
     timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="At the most.")] = 3600,
     rpc: Rpc = [],
+    progress: Shown = Form.AUTO,
     as_json: Json = False,
 ) -> None:
     """Wait until a release's record is final.
@@ -185,7 +186,8 @@ def confirm(
     from integrity.publishing.confirming import confirm as run
 
     given = session(rpc=rpc)
-    done = run(given, given.link(link), path, timeout=timeout)
+    with shown(progress, as_json=as_json) as report:
+        done = run(given, given.link(link), path, timeout=timeout, report=report)
     if as_json:
         output.emit({
             "link": record_link(done.record), "manifest": done.record.manifest.hex(),

@@ -12,6 +12,7 @@ from integrity_cli import output
 from integrity_cli.interrupting import interrupted
 from integrity_cli.options import Chain, Json, Key, MaxFee, Rpc, Wait, session
 from integrity_cli.options import path as parse_path
+from integrity_cli.progress import note
 from integrity_cli.values import cost, transaction_value
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def submit(
         request = replace(request, signature=_signature(signature))
     given = session(rpc=rpc, chain=chain, max_fee=max_fee)
     try:
-        done = run(given, request, key=key, wait=wait)
+        done = run(given, request, key=key, wait=wait, report=note)
     except KeyboardInterrupt:
         raise interrupted(given, lambda purpose: purpose == submit_purpose(request)) from None
     if as_json:
